@@ -1,0 +1,227 @@
+"""From an append to those who wait for it: a consumer of JetStream, one of the default feed, and a row of the status view.
+
+The clock starts before the append, so the commit is part of every figure. At rest one event comes after the other; under
+load 5,000 events a second do, in appends of five. Producer, feeds, relay and projector share one process and one loop, as
+in `ledgermill up`. A row counts as seen when another connection can read the view's position past it, looked at every
+half millisecond. The reference is a bare message from publisher to push consumer, without a commit.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from uuid import UUID, uuid4
+
+import nats
+from nats.aio.msg import Msg
+
+from bench import samples
+from bench.harness import Figures, Goal, Row, alternate, judge, percentile
+from bench.place import Place
+from domain.ports import Feed
+from infra.connections import connect, session_name
+from infra.event_store import PostgresEventStore
+from infra.feed import PostgresFeed
+from infra.jetstream import Names
+from infra.jetstream_feed import JetStreamFeed
+from infra.relay import Relay
+from projections import positions
+from projections.catalogue import VIEWS
+from projections.projector import Projector
+from projections.rows import Connection
+from projections.status import STATUS
+
+AT_REST = 100
+RATE = 5_000
+PER_APPEND = 5
+SECONDS = 1.0
+LOOK_SECONDS = 0.0005
+REST_SECONDS = 0.003
+GRACE_SECONDS = 20.0
+BARE = "bare publish to consumer"
+POSITION = "select position from views.view_positions where view = %s and shard = 0"
+Seen = dict[UUID, float]
+"""When each event's append began, or when it arrived; by stream, of which each event has its own."""
+
+
+def _goals(name: str, side: str, what: str) -> tuple[Goal, ...]:
+    return (
+        Goal(id=name, case=f"{what}, at rest, p50", unit="ms", must=5, better="less", side=side, figure="p50", reference=BARE, bound=True),
+        Goal(id=name, case=f"{what}, at rest, p99", unit="ms", must=20, better="less", side=side, figure="p99", reference=BARE, bound=True),
+        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p50", unit="ms", must=5, better="less", side=f"{side} loaded", figure="p50"),
+        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p99", unit="ms", must=20, better="less", side=f"{side} loaded", figure="p99"),
+    )
+
+
+GOALS = (
+    *_goals("commit-consumer", "jetstream", "to a JetStream consumer"),
+    *_goals("commit-consumer", "feed", "to the default feed"),
+    *_goals("commit-view", "view", "to the status view's row"),
+)
+
+
+async def measure(place: Place) -> AsyncIterator[Row]:
+    """Each consumer alone, at rest and under load."""
+    async with AsyncExitStack() as stack:
+        store = await PostgresEventStore.open(place.database())
+        stack.push_async_callback(store.close)
+        feed = await PostgresFeed.open(store)
+        stack.push_async_callback(feed.close)
+        names = Names(prefix="bench")
+        relay = Relay(feed, place.nats_url, names)
+        relay.start()
+        stack.push_async_callback(relay.close)
+        jetstream = await JetStreamFeed.open(store, place.nats_url, names)
+        stack.push_async_callback(jetstream.close)
+        sides: dict[str, Callable[[], Awaitable[Figures]]] = {}
+        if "commit-consumer" in place.ids:
+            for name, source in (("jetstream", jetstream), ("feed", feed)):
+                sides[name] = lambda source=source: _consumer(store, source, _at_rest)  # type: ignore[misc]
+                sides[f"{name} loaded"] = lambda source=source: _consumer(store, source, _loaded)  # type: ignore[misc]
+        if "commit-view" in place.ids:
+            sides["view"] = lambda: _view(store, feed, _at_rest)
+            sides["view loaded"] = lambda: _view(store, feed, _loaded)
+        sides[BARE] = lambda: _bare(place.nats_url)
+        rounds = await alternate(sides, place.probe)
+    for goal in GOALS:
+        if goal.id in place.ids:
+            yield judge(goal, rounds)
+
+
+class Waiting:
+    """Who waits until an event has arrived."""
+
+    def __init__(self) -> None:
+        self.seen: Seen = {}
+        self._arrived = asyncio.Event()
+
+    def note(self, streams: Iterable[UUID]) -> None:
+        """These have arrived now."""
+        self.seen.update(dict.fromkeys(streams, time.perf_counter()))
+        self._arrived.set()
+
+    async def until(self, streams: Iterable[UUID]) -> None:
+        """Return when all of these have arrived."""
+        async with asyncio.timeout(GRACE_SECONDS):
+            for stream in streams:
+                while stream not in self.seen:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+
+
+Produce = Callable[[PostgresEventStore, Waiting], Awaitable[Seen]]
+
+
+async def _consumer(store: PostgresEventStore, source: Feed, produce: Produce) -> Figures:
+    """Latencies of a consumer of this feed."""
+    waiting = Waiting()
+
+    async def consume(after: int) -> None:
+        async with aclosing(source.pages(after)) as pages:  # type: ignore[type-var]  # feeds are generators
+            async for page in pages:
+                waiting.note(event.stream for event in page.events)
+
+    consumer = asyncio.create_task(consume(await store.head()))
+    try:
+        return _figures(await produce(store, waiting), waiting.seen)
+    finally:
+        consumer.cancel()
+        await asyncio.gather(consumer, return_exceptions=True)
+
+
+async def _view(store: PostgresEventStore, feed: PostgresFeed, produce: Produce) -> Figures:
+    """Latencies until another connection can read what the projector made."""
+    projector = Projector(lambda: connect(store.database_url, session_name("projector")), feed, tuple(VIEWS.values()))
+    await projector.prepare()
+    waiting = Waiting()
+    connection = await connect(store.database_url, session_name("bench"))
+
+    async def look(after: int) -> None:
+        """Note the events of the log, in their order, as the view's position passes them."""
+        while True:
+            cursor = await connection.execute(POSITION, (STATUS.name,), prepare=True)
+            found = await cursor.fetchone()
+            if found is not None and found[0] > after:
+                now = time.perf_counter()
+                _, rows = await store.rows(after, found[0] - after)
+                waiting.seen.update({row[1]: now for row in rows if row[0] <= found[0]})
+                waiting.note(())
+                after = found[0]
+            await asyncio.sleep(LOOK_SECONDS)
+
+    tasks = [asyncio.create_task(projector.run())]
+    try:
+        if not await positions.wait(_lent(connection), STATUS.name, await store.head(), GRACE_SECONDS):
+            raise TimeoutError("the view does not catch up")
+        tasks.append(asyncio.create_task(look(await store.head())))
+        return _figures(await produce(store, waiting), waiting.seen)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await connection.close()
+
+
+def _lent(connection: Connection) -> positions.Connections:
+    @asynccontextmanager
+    async def lend() -> AsyncIterator[Connection]:
+        yield connection
+
+    return lend
+
+
+async def _at_rest(store: PostgresEventStore, waiting: Waiting) -> Seen:
+    """One event after the other, each when the one before has arrived."""
+    began: Seen = {}
+    for _ in range(AT_REST):
+        writes = samples.write()
+        began[writes[0].stream] = time.perf_counter()
+        await store.append(writes)
+        await waiting.until([writes[0].stream])
+        await asyncio.sleep(REST_SECONDS)
+    return began
+
+
+async def _loaded(store: PostgresEventStore, waiting: Waiting) -> Seen:
+    """Appends at a fixed rate, whether or not the ones before have arrived; a late start counts as waiting."""
+    began: Seen = {}
+    appends = []
+    start = time.perf_counter()
+    for number in range(int(RATE * SECONDS / PER_APPEND)):
+        due = start + number * PER_APPEND / RATE
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        writes = samples.write(PER_APPEND)
+        began.update(dict.fromkeys((write.stream for write in writes), due))
+        appends.append(asyncio.create_task(store.append(writes)))
+    await asyncio.gather(*appends)
+    await waiting.until(began)
+    return began
+
+
+async def _bare(url: str) -> Figures:
+    """JetStream alone: publish, and a push consumer's callback."""
+    client = await nats.connect(url)
+    jetstream = client.jetstream()
+    await jetstream.add_stream(name="bare", subjects=["bare"])
+    waiting = Waiting()
+    began: Seen = {}
+
+    async def arrived(message: Msg) -> None:
+        waiting.note([UUID(bytes=message.data[:16])])
+        await message.ack()
+
+    await jetstream.subscribe("bare", cb=arrived, manual_ack=True)
+    for _ in range(AT_REST):
+        name = uuid4()
+        began[name] = time.perf_counter()
+        await jetstream.publish("bare", name.bytes + samples.STATE)
+        await waiting.until([name])
+        await asyncio.sleep(REST_SECONDS)
+    await jetstream.delete_stream("bare")
+    await client.close()
+    return _figures(began, waiting.seen)
+
+
+def _figures(began: Seen, seen: Seen) -> Figures:
+    taken = [(seen[stream] - at) * 1e3 for stream, at in began.items()]
+    return {"p50": percentile(taken, 0.5), "p99": percentile(taken, 0.99)}

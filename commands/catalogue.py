@@ -1,0 +1,76 @@
+"""Every command: which kind of stream it is for, and which field names that stream. Every kind: its two functions."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain import audit, repository, runner_pool
+from domain.envelope import Meta
+from domain.job import commands as job
+from domain.job import decide as job_decide
+from domain.job import evolve as job_evolve
+from domain.refusals import Decision, Refusal
+from domain.run import commands as run
+from domain.run import decide as run_decide
+from domain.run import evolve as run_evolve
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """decide(state, command, meta): meta is the envelope that the events get, its `at` is now. evolve folds one event."""
+
+    decide: Callable[[Any, Any, Meta], Decision | Refusal]
+    evolve: Callable[[UUID, Any, Any, Meta], Any]
+
+
+AGGREGATES: dict[str, Aggregate] = {
+    "job": Aggregate(lambda state, command, meta: job_decide.decide(state, command, meta.at), job_evolve.evolve),
+    "run": Aggregate(run_decide.decide, run_evolve.evolve),
+    "workflow": Aggregate(
+        lambda state, command, _meta: repository.decide_workflow(state, command),
+        lambda stream, state, event, _meta: repository.evolve_workflow(stream, state, event),
+    ),
+    "repository": Aggregate(
+        lambda state, command, _meta: repository.decide_repository(state, command),
+        lambda _stream, state, event, _meta: repository.evolve_repository(state, event),
+    ),
+    "runner": Aggregate(
+        lambda state, command, _meta: runner_pool.decide(state, command),
+        lambda _stream, state, event, _meta: runner_pool.evolve(state, event),
+    ),
+    "audit": Aggregate(
+        lambda _state, command, _meta: audit.decide(command),
+        lambda _stream, _state, event, _meta: event,
+    ),
+}
+
+COMMANDS: dict[type, tuple[str, str]] = {
+    job.CreateJob: ("job", "job"),
+    job.AcquireJob: ("job", "job"),
+    job.StartJob: ("job", "job"),
+    job.RecordHeartbeat: ("job", "job"),
+    job.ReportSteps: ("job", "job"),
+    job.StoreLogSegments: ("job", "job"),
+    job.ReportAttempt: ("job", "job"),
+    job.ExtendLease: ("job", "job"),
+    job.ReportLost: ("job", "job"),
+    job.Expire: ("job", "job"),
+    job.CancelJob: ("job", "job"),
+    run.StartRun: ("run", "run"),
+    run.ConcludeJob: ("run", "run"),
+    run.CancelRun: ("run", "run"),
+    run.TriggerRun: ("workflow", "workflow"),
+    run.SetWorkflowEnabled: ("workflow", "workflow"),
+    run.RegisterRepository: ("repository", "repository"),
+    run.RegisterRunner: ("runner", "runner"),
+    run.NoteRunner: ("runner", "runner"),
+    run.RecordRefusal: ("audit", "audit"),
+}
+
+
+def target(command: Any) -> tuple[str, UUID]:
+    """The kind and the id of the stream that a command is for."""
+    kind, field = COMMANDS[type(command)]
+    stream: UUID = getattr(command, field)
+    return kind, stream

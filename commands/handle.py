@@ -1,0 +1,152 @@
+"""The one loop of the write side: load the stream, decide, append with the expected version, try again on a conflict."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from commands import catalogue
+from commands.sources import SourceLoader
+from commands.streams import Stream, Streams
+from commands.unit import Unit
+from domain.envelope import Meta, Recorded
+from domain.ports import Blobs, Clock, EventStore, Tracking, VersionConflict
+from domain.refusals import Refusal
+
+CONFLICTS_MAX = 50
+"""How often a command is decided again because another writer was first; each time somebody made progress."""
+
+Listener = Callable[[tuple[Recorded, ...]], None]
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """On whose behalf a command runs. command: id of a command from outside; cause: id of the event that led to it.
+
+    With neither, the cause is the last event of the command's stream (a deadline that it set has passed).
+    """
+
+    tenant: str
+    actor: str
+    token: str | None = None
+    command: UUID | None = None
+    cause: UUID | None = None
+    correlation: UUID | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a command. events: all that were committed with it, consequences included (empty: a repeat).
+
+    position: of the last one, or of the stream's last event for a repeat. refusal: set when the rules forbade it.
+    state: the target's state afterwards.
+    """
+
+    position: int
+    events: tuple[Recorded, ...] = ()
+    refusal: Refusal | None = None
+    state: Any = None
+
+
+class Handler:
+    """Executes commands. Safe for use by many tasks of one event loop; one command is in flight per stream."""
+
+    def __init__(self, store: EventStore, clock: Clock, blobs: Blobs) -> None:
+        self._store = store
+        self._clock = clock
+        self._streams = Streams(store)
+        self._sources = SourceLoader(blobs)
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """`listener` is called with each commit's events, in commit order, before the command is answered."""
+        self._listeners.append(listener)
+
+    async def handle(self, command: Any, origin: Origin) -> Outcome:
+        """Execute one command with all consequences that belong in its commit.
+
+        Raises StoreUnavailable; the command is then not acknowledged and may be sent again.
+        """
+        (outcome,) = await self.handle_all([command], origin)
+        return outcome
+
+    async def handle_all(self, commands: Sequence[Any], origin: Origin, tracking: Tracking | None = None) -> list[Outcome]:
+        """Execute several commands in one commit, together with the move of an agent's position, if one is given.
+
+        A refused command leaves only its evidence; the others are carried out.
+        """
+        order = sorted({_rank(command) for command in commands})
+        for _ in range(CONFLICTS_MAX):
+            async with self._hold(order) as claim:
+                unit = Unit(self._streams, self._sources.enrich, claim)
+                meta = Meta(self._clock.now(), origin.tenant, origin.actor, origin.token, origin.command, origin.cause, origin.correlation)
+                refusals = [await unit.execute(command, meta) for command in commands]
+                try:
+                    recorded = await self._append(unit, tracking)
+                except VersionConflict as conflict:
+                    for stream in conflict.streams:
+                        self._streams.forget(stream)
+                    continue
+                return [self._outcome(unit, c, r, recorded) for c, r in zip(commands, refusals, strict=True)]
+        raise VersionConflict([stream for _, stream in order])
+
+    async def state(self, stream: UUID, kind: str) -> Any:
+        """The folded state of a stream; kind: "job", "run", "runner", "workflow" or "repository"; None: no such stream."""
+        return (await self._streams.get(kind, stream)).state
+
+    async def position(self, stream: UUID, version: int) -> int:
+        """Where the event at `version` of a stream stands in the log. Raises IndexError when there is none."""
+        return (await self._store.load(stream, version - 1))[0].position
+
+    async def _append(self, unit: Unit, tracking: Tracking | None) -> tuple[Recorded, ...]:
+        """Append, then let the cache and the listeners know; a failure leaves both as they were."""
+        writes = unit.writes()
+        if not writes and tracking is None:
+            return ()
+        recorded = await self._store.append(writes, tracking)
+        last = {event.stream: event.position for event in recorded}
+        for stream in unit.touched.values():
+            if stream.pending:
+                after = stream.committed(last[stream.id])
+                unit.touched[stream.id] = after
+                self._streams.keep(after)
+        if recorded:
+            for listener in self._listeners:
+                listener(recorded)
+        return recorded
+
+    def _outcome(self, unit: Unit, command: Any, refusal: Refusal | None, recorded: tuple[Recorded, ...]) -> Outcome:
+        kind, target = catalogue.target(command)
+        stream = unit.touched.get(target) or Stream(kind, target)
+        position = max(stream.position, recorded[-1].position if recorded else 0)
+        return Outcome(position, recorded, refusal, stream.state)
+
+    @asynccontextmanager
+    async def _hold(self, order: Sequence[tuple[int, UUID]]) -> AsyncIterator[Callable[[UUID], Any]]:
+        """Hold the streams' locks. They are taken jobs first, runs last, so that no two commits wait for each other.
+
+        `claim` takes the lock of a stream that a consequence reaches: a run (after its jobs), or a stream that is new.
+        """
+        async with AsyncExitStack() as stack:
+            held: set[UUID] = set()
+
+            async def claim(stream: UUID) -> None:
+                if stream not in held:
+                    held.add(stream)
+                    lock = self._locks.get(stream) or self._locks.setdefault(stream, asyncio.Lock())
+                    await stack.enter_async_context(lock)
+
+            for _, stream in order:
+                await claim(stream)
+            yield claim
+
+
+RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3}
+
+
+def _rank(command: Any) -> tuple[int, UUID]:
+    kind, stream = catalogue.target(command)
+    return RANKS.get(kind, 4), stream

@@ -1,0 +1,87 @@
+"""The agent of time: sends `Expire` for every deadline that has passed, and `RetryJob` at the end of a backoff.
+
+It reads deadlines from a view, which may be behind or double; the job itself re-checks each one, so a late or repeated
+tick is harmless. A lease that ran out while nobody could store a heartbeat (start-up, lost database) is first extended by
+one TTL: the runner may well be alive, and it is the control plane that was away.
+"""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from commands.handle import Handler, Origin
+from domain.job.commands import Expire, ExtendLease
+from domain.job.state import Acquired, Running
+from domain.ports import Clock, Deadlines, StoreUnavailable, VersionConflict
+
+ACTOR = "system"
+TICK_SECONDS_MAX = 0.5
+DUE_MAX = 200
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Runs until cancelled; any number of them on one store are harmless."""
+
+    def __init__(self, handler: Handler, deadlines: Deadlines, clock: Clock, lease_seconds: float) -> None:
+        self._handler = handler
+        self._deadlines = deadlines
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._amnesty_until: datetime | None = None
+        self._pardoned: set[tuple[UUID, int]] = set()
+
+    async def run(self) -> None:
+        """Work at every deadline, at most half a second late."""
+        self._grant_amnesty()
+        while True:
+            try:
+                await self.tick()
+                await asyncio.sleep(await self._pause())
+            except (StoreUnavailable, VersionConflict, OSError) as error:
+                log.warning("deadlines wait for the store: %s", error)
+                await asyncio.sleep(TICK_SECONDS_MAX)
+                self._grant_amnesty()
+
+    async def tick(self) -> int:
+        """Send what is due now; returns how many commands had an effect."""
+        effects = 0
+        for job, kind in await self._deadlines.due(self._clock.now(), DUE_MAX):
+            effects += await self._send(job, kind)
+        return effects
+
+    def _grant_amnesty(self) -> None:
+        """Leases that were last renewed before now may have missed heartbeats: extend each of them once instead of expiring it.
+
+        Also one that has not ended yet: its runner tries again only every second, or hangs in a request of before.
+        """
+        self._amnesty_until = self._clock.now() + timedelta(seconds=self._lease_seconds)
+        self._pardoned.clear()
+
+    async def _send(self, job: UUID, kind: str) -> int:
+        state = await self._handler.state(job, "job")
+        if state is None:
+            return 0
+        origin = Origin(state.life.tenant, ACTOR, correlation=state.life.spec.run)
+        if kind == "lease" and isinstance(state, Acquired | Running) and self._pardons(job, state):
+            command: Expire | ExtendLease = ExtendLease(job, state.lease.epoch, self._lease_seconds, "outage")
+        else:
+            command = Expire(job, kind)  # type: ignore[arg-type]  # the kinds of the view are those of the command
+        return len((await self._handler.handle(command, origin)).events)
+
+    def _pardons(self, job: UUID, state: Acquired | Running) -> bool:
+        key = (job, state.lease.epoch)
+        if self._amnesty_until is None or state.lease.expires_at > self._amnesty_until or key in self._pardoned:
+            return False
+        self._pardoned.add(key)
+        return True
+
+    async def _pause(self) -> float:
+        next_at = await self._deadlines.next_at()
+        if next_at is None:
+            return TICK_SECONDS_MAX
+        # A deadline that is due but had no effect is only a view that is behind: do not spin on it.
+        until = (next_at - self._clock.now()) / timedelta(seconds=1)
+        return min(max(until, 0.02), TICK_SECONDS_MAX)

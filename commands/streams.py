@@ -1,0 +1,97 @@
+"""The folded states of streams: a bounded cache in front of the store.
+
+A cached state may be old when another process writes too. That does no harm to an append (its expected version fails),
+but an answer without an append (a repeat, a refusal) must be taken from a state that was just read: see `refresh`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from commands.catalogue import AGGREGATES
+from domain.envelope import Recorded
+from domain.job.state import Done
+from domain.ports import EventStore, NewEvent
+
+CACHED_STREAMS_MAX = 100_000
+
+
+class Stream(msgspec.Struct, frozen=True, gc=False):
+    """A stream folded up to `version`. position: of its last event in the log. fresh: just read, not from the cache.
+
+    pending: events decided on and not yet appended; they are folded into `state` already.
+    """
+
+    kind: str
+    id: UUID
+    state: Any = None
+    version: int = 0
+    position: int = 0
+    fresh: bool = False
+    pending: tuple[NewEvent, ...] = ()
+
+    def with_recorded(self, events: Sequence[Recorded]) -> "Stream":
+        """The stream after committed events."""
+        state, evolve = self.state, AGGREGATES[self.kind].evolve
+        for event in events:
+            state = evolve(self.id, state, event.data, event.meta)
+        last = events[-1] if events else None
+        return Stream(
+            self.kind,
+            self.id,
+            state,
+            last.version if last else self.version,
+            last.position if last else self.position,
+            fresh=True,
+        )
+
+    def with_pending(self, events: Sequence[NewEvent]) -> "Stream":
+        """The stream after events that are still to be appended."""
+        state, evolve = self.state, AGGREGATES[self.kind].evolve
+        for event in events:
+            state = evolve(self.id, state, event.data, event.meta)
+        return msgspec.structs.replace(self, state=state, pending=(*self.pending, *events))
+
+    def committed(self, position: int) -> "Stream":
+        """The stream once its pending events are in the log; position: of the last of them."""
+        return Stream(self.kind, self.id, self.state, self.version + len(self.pending), position)
+
+
+class Streams:
+    """Loads and caches streams. Ended jobs are not kept: nothing but late repeats will ask for them."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._cache: OrderedDict[UUID, Stream] = OrderedDict()
+
+    async def get(self, kind: str, stream: UUID) -> Stream:
+        """The stream from the cache, else from the store."""
+        cached = self._cache.get(stream)
+        if cached is not None:
+            self._cache.move_to_end(stream)
+            return cached
+        loaded = Stream(kind, stream).with_recorded(await self._store.load(stream))
+        if loaded.version:
+            self.keep(msgspec.structs.replace(loaded, fresh=False))
+        return loaded
+
+    async def refresh(self, stream: Stream) -> Stream:
+        """The stream with what others have appended since it was cached."""
+        return stream.with_recorded(await self._store.load(stream.id, stream.version))
+
+    def keep(self, stream: Stream) -> None:
+        """Cache a stream as it is committed."""
+        if isinstance(stream.state, Done) or stream.kind == "audit":
+            self._cache.pop(stream.id, None)
+            return
+        self._cache[stream.id] = stream
+        self._cache.move_to_end(stream.id)
+        if len(self._cache) > CACHED_STREAMS_MAX:
+            self._cache.popitem(last=False)
+
+    def forget(self, stream: UUID) -> None:
+        """Drop a stream whose expected version did not hold."""
+        self._cache.pop(stream, None)

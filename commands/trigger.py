@@ -1,0 +1,218 @@
+"""From an event to runs: read the workflow files, match their triggers, fix the inputs as blobs, number and start.
+
+All or nothing: when one of the files is broken, no run of the event is started.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from commands.handle import Handler, Origin
+from domain import ids
+from domain.ports import Blobs
+from domain.refusals import Refusal
+from domain.run.commands import RegisterRepository, TriggerRun
+from domain.run.state import Run
+from domain.workflow import dispatch, reader, support, triggers
+from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.model import Workflow
+
+_PLANNED_VERSION = 2
+"""RunPlanned: its position is the answer's, the first time and every time."""
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class WorkflowFile(msgspec.Struct, frozen=True):
+    """A workflow file as it is at the event's commit."""
+
+    path: str
+    text: str
+
+
+class RepositoryFacts(msgspec.Struct, frozen=True):
+    """The repository that the event is about."""
+
+    full_name: str
+    provider: str
+    clone_url: str
+    default_branch: str = "main"
+
+
+class TriggerRequest(msgspec.Struct, frozen=True):
+    """An event with all that runs of it need.
+
+    key: identifies the event within the tenant (Idempotency-Key with its scope, or a delivery id); one run a workflow
+    comes of it. changed_paths: for path filters; None: unknown, then path filters let everything pass. jobs and matrix
+    narrow the plan (`run -j`, `--matrix`).
+    """
+
+    key: str
+    repository: RepositoryFacts
+    source_url: str
+    sha: str
+    ref: str
+    event: str
+    workflows: tuple[WorkflowFile, ...]
+    payload: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    changed_paths: tuple[str, ...] | None = None
+    jobs: tuple[str, ...] = ()
+    matrix: dict[str, tuple[str, ...]] = {}
+    head_ref: str = ""
+    base_ref: str = ""
+
+
+class TriggeredRun(msgspec.Struct, frozen=True):
+    """A run that the event started, now or (replayed) before."""
+
+    run: UUID
+    number: int
+    workflow: str
+    position: int
+    replayed: bool = False
+
+
+class NotTriggered(msgspec.Struct, frozen=True):
+    """A workflow that the event did not start, and why."""
+
+    workflow: str
+    reason: str
+
+
+class TriggerOutcome(msgspec.Struct, frozen=True):
+    """What came of the event. With diagnostics or a refusal there are no runs."""
+
+    runs: tuple[TriggeredRun, ...] = ()
+    not_triggered: tuple[NotTriggered, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    refusal: Refusal | None = None
+
+
+class _Match(msgspec.Struct, frozen=True):
+    file: WorkflowFile
+    workflow: Workflow
+    inputs: dict[str, Any]
+
+
+async def trigger(handler: Handler, blobs: Blobs, request: TriggerRequest, origin: Origin) -> TriggerOutcome:
+    """Start the runs of an event. Raises StoreUnavailable; then nothing was acknowledged and it may be sent again."""
+    matches, rejected, diagnostics = select(request)
+    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
+        return TriggerOutcome(diagnostics=tuple(diagnostics))
+    repository = request.repository
+    repository_id = ids.repository_id(origin.tenant, repository.provider, repository.full_name)
+    register = RegisterRepository(repository_id, repository.full_name, repository.provider, repository.clone_url, repository.default_branch)
+    payload = _ENCODER.encode(request.payload)
+    payload_digest, _ = await asyncio.gather(blobs.put(payload), handler.handle(register, origin))
+    runs: list[TriggeredRun] = []
+    for match in matches:
+        command = await _command(
+            blobs, request, match, tenant=origin.tenant, repository=repository_id, payload=payload, payload_digest=payload_digest
+        )
+        started = await _start(handler, command, origin)
+        if isinstance(started, Refusal):
+            return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
+        runs.append(started)
+    return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
+
+
+def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:
+    """Which workflows the event starts, which not and why, and what is wrong with the files. Pure."""
+    matches: list[_Match] = []
+    rejected: list[NotTriggered] = []
+    diagnostics: list[Diagnostic] = []
+    for file in request.workflows:
+        workflow, found = reader.read(file.path, file.text)
+        diagnostics.extend(found)
+        if workflow is None:
+            continue
+        verdict = triggers.match(workflow, request.event, ref=request.ref, payload=request.payload, changed_paths=request.changed_paths)
+        if not verdict.matched:
+            rejected.append(NotTriggered(file.path, verdict.reason))
+            continue
+        diagnostics.extend(support.unsupported(workflow))
+        inputs: dict[str, Any] = {}
+        if request.event == "workflow_dispatch":
+            inputs, wrong = dispatch.dispatch_inputs(workflow, request.inputs)
+            diagnostics.extend(wrong)
+        matches.append(_Match(file, workflow, inputs))
+    return matches, rejected, diagnostics
+
+
+async def _command(
+    blobs: Blobs,
+    request: TriggerRequest,
+    match: _Match,
+    *,
+    tenant: str,
+    repository: UUID,
+    payload: bytes,
+    payload_digest: str,
+) -> TriggerRun:
+    plan, source = await asyncio.gather(blobs.put(_ENCODER.encode(match.workflow)), blobs.put(match.file.text.encode()))
+    key = f"{request.key}|{match.file.path}"
+    return TriggerRun(
+        run=ids.run_id(tenant, key),
+        repository=repository,
+        repository_name=request.repository.full_name,
+        workflow=ids.workflow_id(tenant, repository, match.file.path),
+        workflow_path=match.file.path,
+        event=request.event,
+        ref=request.ref,
+        sha=request.sha,
+        source=source,
+        source_url=request.source_url,
+        plan=plan,
+        payload=payload_digest,
+        payload_bytes=len(payload),
+        request=_digest(request, source, payload_digest),
+        workflow_ast=match.workflow,
+        payload_json=request.payload,
+        head_ref=request.head_ref,
+        base_ref=request.base_ref,
+        inputs=match.inputs,
+        trigger=key,
+        jobs=request.jobs,
+        matrix=request.matrix,
+    )
+
+
+def _digest(request: TriggerRequest, source: str, payload_digest: str) -> str:
+    """What makes two requests with the same key the same request."""
+    facts: Sequence[Any] = (
+        request.repository.full_name,
+        request.sha,
+        request.ref,
+        request.event,
+        request.inputs,
+        request.jobs,
+        request.matrix,
+        source,
+        payload_digest,
+    )
+    return hashlib.sha256(_ENCODER.encode(facts)).hexdigest()
+
+
+async def _start(handler: Handler, command: TriggerRun, origin: Origin) -> TriggeredRun | Refusal:
+    """Start the run, or recognise the one that the same request started before."""
+    outcome = await handler.handle(command, origin)
+    run: Run | None = await handler.state(command.run, "run")
+    if run is None:
+        if outcome.refusal is None:
+            raise AssertionError(f"run {command.run} was started and is not there")
+        return outcome.refusal
+    if run.facts.request != command.request:
+        return Refusal(
+            code="idempotency_key_reused",
+            message=f"the key of this request started run {run.run} with another body before",
+            state="present",
+            help="use a new key, or repeat the first body",
+        )
+    planned = (event for event in outcome.events if event.stream == run.run and event.version == _PLANNED_VERSION)
+    position = next((event.position for event in planned), 0) or await handler.position(run.run, _PLANNED_VERSION)
+    return TriggeredRun(run.run, run.facts.number, command.workflow_path, position, replayed=outcome.refusal is not None)

@@ -1,0 +1,121 @@
+"""One commit in the making: a command, and every consequence that belongs in the same commit, on a set of streams.
+
+Nothing here writes. What was decided is kept as pending events of immutable `Stream`s, so that a refusal in the middle
+takes back the whole command by forgetting the dictionary it worked on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from commands import catalogue
+from commands.streams import Stream, Streams
+from domain import ids, reactions
+from domain.envelope import Meta
+from domain.job import commands as job
+from domain.ports import NewEvent, StreamWrite
+from domain.refusals import Decision, Refusal
+from domain.run import commands as run
+
+Enrich = Callable[[Any, Any], Awaitable[Any]]
+"""(command, state) to the command with the blobs that deciding it needs."""
+
+
+class ConsequenceRefused(Exception):  # noqa: N818 - an outcome with a name of its own
+    """A consequence was refused, so the command that led to it is refused as a whole."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.message)
+
+
+class Unit:
+    """The streams of one commit, in the order in which they were first touched."""
+
+    def __init__(self, streams: Streams, enrich: Enrich, claim: Callable[[UUID], Awaitable[None]]) -> None:
+        self._streams = streams
+        self._enrich = enrich
+        self._claim = claim
+        self.touched: dict[UUID, Stream] = {}
+
+    async def execute(self, command: Any, meta: Meta) -> Refusal | None:
+        """Decide one command with its consequences; on a refusal only its evidence stays."""
+        saved = dict(self.touched)
+        try:
+            return await self._decide(command, meta, follows=False)
+        except ConsequenceRefused as refused:
+            self.touched = saved
+            return refused.refusal
+
+    def writes(self) -> tuple[StreamWrite, ...]:
+        """What to append."""
+        return tuple(StreamWrite(s.id, s.version, s.pending) for s in self.touched.values() if s.pending)
+
+    async def _decide(self, command: Any, meta: Meta, *, follows: bool) -> Refusal | None:
+        kind, stream_id = catalogue.target(command)
+        if follows:
+            await self._claim(stream_id)
+        stream = await self._stream(kind, stream_id)
+        command = await self._enrich(command, stream.state)
+        meta = _located(meta, stream, command)
+        verdict = catalogue.AGGREGATES[kind].decide(stream.state, command, meta)
+        if _answers_without_events(verdict) and not stream.fresh and not stream.pending:
+            stream = await self._streams.refresh(stream)
+            self.touched[stream_id] = stream
+            verdict = catalogue.AGGREGATES[kind].decide(stream.state, command, meta)
+        if isinstance(verdict, Refusal):
+            if follows:
+                raise ConsequenceRefused(verdict)
+            self._add(stream, tuple(NewEvent(event, meta) for event in verdict.evidence))
+            return verdict
+        await self._carry_out(stream, verdict, meta)
+        return None
+
+    async def _carry_out(self, stream: Stream, decision: Decision, meta: Meta) -> None:
+        """Take in the events; then the decision's own commands, then what the process managers make of the events."""
+        first = stream.version + len(stream.pending) + 1
+        stream = self._add(stream, tuple(NewEvent(event, meta) for event in decision.events))
+        caused = replace(meta, command=None, cause=ids.event_id(stream.id, first))
+        for command in decision.commands:
+            await self._decide(command, caused, follows=True)
+        for number, event in enumerate(decision.events, first):
+            for command in reactions.in_commit(stream.state, event):
+                await self._decide(command, replace(caused, cause=ids.event_id(stream.id, number)), follows=True)
+
+    async def _stream(self, kind: str, stream_id: UUID) -> Stream:
+        if stream_id not in self.touched:
+            self.touched[stream_id] = await self._streams.get(kind, stream_id)
+        return self.touched[stream_id]
+
+    def _add(self, stream: Stream, events: tuple[NewEvent, ...]) -> Stream:
+        self.touched[stream.id] = after = stream.with_pending(events) if events else stream
+        return after
+
+
+def _answers_without_events(verdict: Decision | Refusal) -> bool:
+    return isinstance(verdict, Refusal) or not verdict.events
+
+
+def _located(meta: Meta, stream: Stream, command: Any) -> Meta:
+    """The envelope for this stream: its run, and a cause where no command from outside stands behind it.
+
+    A command that nobody sent (a deadline passed, a runner was matched) is caused by what the stream said last.
+    """
+    correlation = meta.correlation
+    if isinstance(command, job.CreateJob):
+        correlation = command.spec.run
+    elif stream.kind == "job" and stream.state is not None:
+        correlation = stream.state.life.spec.run
+    elif stream.kind == "run":
+        correlation = stream.id
+    elif isinstance(command, run.TriggerRun):
+        correlation = command.run
+    cause = meta.cause
+    if cause is None and meta.command is None and stream.version:
+        cause = ids.event_id(stream.id, stream.version)
+    if correlation == meta.correlation and cause == meta.cause:
+        return meta
+    return msgspec.structs.replace(meta, correlation=correlation, cause=cause)

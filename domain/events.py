@@ -1,0 +1,65 @@
+"""The register of all events: stable name and schema version of each shape, and the upcasters from old shapes.
+
+A name is chosen, never a module path. A shape that has been released is never edited: give the new shape a higher
+schema version here and add an upcaster from the old one (old JSON object in, new JSON object out).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from domain import audit, repository, runner_pool
+from domain.job import events as job
+from domain.run import events as run
+
+REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
+    "RepositoryRegistered": (repository.RepositoryRegistered, 1),
+    "WorkflowRegistered": (repository.WorkflowRegistered, 1),
+    "WorkflowSourceChanged": (repository.WorkflowSourceChanged, 1),
+    "WorkflowEnabled": (repository.WorkflowEnabled, 1),
+    "WorkflowDisabled": (repository.WorkflowDisabled, 1),
+    "RunNumbered": (repository.RunNumbered, 1),
+    "RunTriggered": (run.RunTriggered, 1),
+    "RunPlanned": (run.RunPlanned, 1),
+    "NodeExpanded": (run.NodeExpanded, 1),
+    "NodeSkipped": (run.NodeSkipped, 1),
+    "NodeFailed": (run.NodeFailed, 1),
+    "JobConcluded": (run.JobConcluded, 1),
+    "RunCancellationRequested": (run.RunCancellationRequested, 1),
+    "RunCompleted": (run.RunCompleted, 1),
+    "RunRerunRequested": (run.RunRerunRequested, 1),
+    "JobCreated": (job.JobCreated, 1),
+    "JobQueued": (job.JobQueued, 1),
+    "JobAcquired": (job.JobAcquired, 1),
+    "JobStarted": (job.JobStarted, 1),
+    "HeartbeatRecorded": (job.HeartbeatRecorded, 1),
+    "LeaseExtended": (job.LeaseExtended, 1),
+    "StepStarted": (job.StepStarted, 1),
+    "StepCompleted": (job.StepCompleted, 1),
+    "LogSegmentStored": (job.LogSegmentStored, 1),
+    "JobCancellationRequested": (job.JobCancellationRequested, 1),
+    "StaleWriteRejected": (job.StaleWriteRejected, 1),
+    "AttemptLost": (job.AttemptLost, 1),
+    "AttemptFailed": (job.AttemptFailed, 1),
+    "AttemptTimedOut": (job.AttemptTimedOut, 1),
+    "JobRetried": (job.JobRetried, 1),
+    "JobSucceeded": (job.JobSucceeded, 1),
+    "JobFailed": (job.JobFailed, 1),
+    "JobTimedOut": (job.JobTimedOut, 1),
+    "JobSkipped": (job.JobSkipped, 1),
+    "JobCancelled": (job.JobCancelled, 1),
+    "RunnerRegistered": (runner_pool.RunnerRegistered, 1),
+    "RunnerOnline": (runner_pool.RunnerOnline, 1),
+    "RunnerOffline": (runner_pool.RunnerOffline, 1),
+    "RunnerPaused": (runner_pool.RunnerPaused, 1),
+    "RunnerResumed": (runner_pool.RunnerResumed, 1),
+    "RunnerDrained": (runner_pool.RunnerDrained, 1),
+    "RunnerRetired": (runner_pool.RunnerRetired, 1),
+    "CommandRefused": (audit.CommandRefused, 1),
+}
+
+NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for name, (shape, schema) in REGISTER.items()}
+
+UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

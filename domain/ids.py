@@ -1,0 +1,65 @@
+"""Identity is idempotency: every id is derived from what it names, never drawn.
+
+The same request derives the same stream, and a stream has one version 1; so a request that arrives twice cannot act
+twice. This is the only module of the domain that may import uuid. It must never call uuid1, uuid4 or uuid7.
+"""
+
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("8a6e0804-2bd0-4672-b79d-d97027f9071a")
+"""The root of all names, fixed for ever: changing it would rename every stream of every store."""
+
+
+def derive(*parts: object) -> UUID:
+    """The id of what `parts` name. Parts are joined by U+001F, which none of them may hold."""
+    return uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts))
+
+
+def tenant_id(name: str) -> UUID:
+    """The stream of a tenant."""
+    return derive("tenant", name)
+
+
+def repository_id(tenant: str, provider: str, full_name: str) -> UUID:
+    """The stream of a repository, e.g. ("default", "local", "acme/pay")."""
+    return derive("repository", tenant, provider, full_name)
+
+
+def workflow_id(tenant: str, repository: UUID, path: str) -> UUID:
+    """The stream of the workflow file at `path`, e.g. ".github/workflows/ci.yml"."""
+    return derive("workflow", tenant, repository, path)
+
+
+def run_id(tenant: str, trigger_key: str) -> UUID:
+    """The stream of the run that one trigger starts. The key: see `trigger_key` of domain.run.TriggerRun."""
+    return derive("run", tenant, trigger_key)
+
+
+def job_id(run: UUID, run_attempt: int, key: str, instance: str) -> UUID:
+    """The stream of one job instance. `instance` is the canonical JSON of its matrix values, or "" without a matrix."""
+    return derive("job", run, run_attempt, key, instance)
+
+
+def lease_id(job: UUID, epoch: int) -> UUID:
+    """The id of the lease that acquisition number `epoch` of a job hands out."""
+    return derive("lease", job, epoch)
+
+
+def runner_id(tenant: str, registration: str) -> UUID:
+    """The stream of a runner; `registration` is the registration id that the runner made for itself."""
+    return derive("runner", tenant, registration)
+
+
+def audit_id(tenant: str, day: str) -> UUID:
+    """The stream that holds the refusals of one tenant on one day (ISO date, UTC)."""
+    return derive("audit", tenant, day)
+
+
+def event_id(stream: UUID, version: int) -> UUID:
+    """The id of the event at `version` (from 1) of `stream`."""
+    return derive("event", stream, version)
+
+
+def command_id(scope: str, key: str) -> UUID:
+    """The id of a command from its Idempotency-Key within a scope (tenant, route, target)."""
+    return derive("command", scope, key)

@@ -1,0 +1,135 @@
+"""Invariants 5 and 6: nothing is queued before its needs are met; a run attempt completes once, after all its jobs."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+
+from domain.envelope import Recorded
+from domain.invariants.job import Finding, JobLedger
+from domain.job import events as job
+from domain.run import events as e
+
+InAttempt = e.RunPlanned | e.NodeExpanded | e.NodeSkipped | e.NodeFailed | e.JobConcluded | e.RunCancellationRequested | e.RunCompleted
+"""The events that belong to one run attempt."""
+
+
+class Progress(msgspec.Struct):
+    """One run attempt as the checker sees it. results: node to its result once all its jobs are concluded."""
+
+    nodes: dict[str, e.PlannedNode]
+    open: dict[str, dict[UUID, str]] = {}
+    results: dict[str, str] = {}
+    cancelled: bool = False
+    conclusion: str = ""
+
+
+class RunLedger:
+    """All runs of a log."""
+
+    def __init__(self, jobs: JobLedger) -> None:
+        self._jobs = jobs
+        self._runs: dict[tuple[UUID, int], Progress] = {}
+        self._node_of: dict[UUID, tuple[UUID, int, str]] = {}
+
+    def see(self, event: Recorded) -> Iterator[Finding]:
+        """The findings about one event of a run, or about the queueing of one of its jobs."""
+        data = event.data
+        if isinstance(data, job.JobQueued):
+            yield from self._queued(event)
+            return
+        if not isinstance(data, InAttempt):
+            return
+        if isinstance(data, e.RunPlanned):
+            self._runs[event.stream, data.run_attempt] = Progress({node.key: node for node in data.nodes})
+            return
+        run = self._runs.get((event.stream, data.run_attempt))
+        if run is None:
+            yield 6, f"{event.type} of run attempt {data.run_attempt}, which was never planned"
+            return
+        if run.conclusion:
+            yield 6, f"{event.type} after the run attempt completed"
+        yield from self._apply(run, event)
+
+    def _apply(self, run: Progress, event: Recorded) -> Iterator[Finding]:
+        data = event.data
+        match data:
+            case e.NodeExpanded():
+                yield from self._ready(run, data.node)
+                yield from self._condition(run, data.node)
+                run.open[data.node] = {instance.job: "" for instance in data.instances}
+                for instance in data.instances:
+                    self._node_of[instance.job] = (event.stream, data.run_attempt, data.node)
+            case e.NodeSkipped() | e.NodeFailed():
+                yield from self._ready(run, data.node)
+                run.results[data.node] = "skipped" if isinstance(data, e.NodeSkipped) else "failure"
+            case e.JobConcluded():
+                yield from self._concluded(run, data)
+            case e.RunCancellationRequested():
+                run.cancelled = True
+            case e.RunCompleted():
+                yield from self._completed(run, data)
+            case _:
+                pass
+
+    def _ready(self, run: Progress, node: str) -> Iterator[Finding]:
+        planned = run.nodes.get(node)
+        if planned is None:
+            yield 5, f"node {node} is not in the plan"
+            return
+        if node in run.open or node in run.results:
+            yield 5, f"node {node} was opened twice"
+        waiting = [key for key in planned.needs if key not in run.results]
+        if waiting:
+            yield 5, f"node {node} was opened before its needs {', '.join(waiting)} were done"
+
+    def _condition(self, run: Progress, node: str) -> Iterator[Finding]:
+        """A node without an `if:` runs only when everything before it succeeded."""
+        planned = run.nodes.get(node)
+        if planned is None or planned.condition:
+            return
+        if run.cancelled:
+            yield 5, f"node {node} has no `if:` and was opened in a cancelled run"
+        bad = [key for key in planned.needs if run.results.get(key) in ("failure", "cancelled", "skipped")]
+        if bad:
+            yield 5, f"node {node} has no `if:` and was opened although {', '.join(bad)} did not succeed"
+
+    def _queued(self, event: Recorded) -> Iterator[Finding]:
+        place = self._node_of.get(event.stream)
+        if place is None:
+            yield 5, "the job was queued although no node of its run was expanded to it"
+            return
+        run, run_attempt, _ = place
+        if self._runs[run, run_attempt].conclusion:
+            yield 6, "the job was queued after its run attempt completed"
+
+    def _concluded(self, run: Progress, data: e.JobConcluded) -> Iterator[Finding]:
+        jobs = run.open.get(data.node, {})
+        if jobs.get(data.job) != "":
+            yield 6, f"job {data.job} is not an open job of node {data.node}"
+            return
+        account = self._jobs.get(data.job)
+        if account is None or account.conclusion != data.conclusion:
+            said = account.conclusion if account and account.conclusion else "not done"
+            yield 6, f"the run says that job {data.job} is {data.conclusion}; the job says {said}"
+        jobs[data.job] = data.result
+        if all(jobs.values()):
+            run.results[data.node] = _worst(list(jobs.values()))
+
+    def _completed(self, run: Progress, data: e.RunCompleted) -> Iterator[Finding]:
+        missing = [key for key in run.nodes if key not in run.results]
+        if missing:
+            yield 6, f"the run completed before its nodes {', '.join(missing)}"
+        expected = _worst(list(run.results.values()))
+        if expected != "success" and run.cancelled:
+            expected = "cancelled"
+        if not missing and data.conclusion != expected:
+            yield 6, f"the run is concluded {data.conclusion}; its jobs make it {expected}"
+        run.conclusion = data.conclusion
+
+
+def _worst(results: list[str]) -> str:
+    for worst in ("failure", "cancelled"):
+        if worst in results:
+            return worst
+    return "skipped" if results and all(result == "skipped" for result in results) else "success"

@@ -1,0 +1,60 @@
+"""Process managers: what one stream's event asks of another stream. Pure `(state, event) -> commands`.
+
+`in_commit`: consequences that belong in the event's own commit, so that nothing half-done is ever visible.
+`afterwards`: consequences for streams that other writers may hold; an agent with a position of its own carries them out.
+Every command here is a repeat when it was carried out before, so that a restart does no harm.
+"""
+
+from typing import Any
+
+from domain.job import events as job
+from domain.job.commands import CancelJob
+from domain.job.state import Done
+from domain.run import events as run
+from domain.run.commands import ConcludeJob
+from domain.run.state import Run
+
+JOB_ENDS = (job.JobSucceeded, job.JobFailed, job.JobTimedOut, job.JobCancelled)
+
+
+def in_commit(state: Any, event: Any) -> tuple[ConcludeJob, ...]:
+    """The end of a job is told to its run in the same commit. state: the job's after the event."""
+    if not isinstance(event, JOB_ENDS) or not isinstance(state, Done):
+        return ()
+    if isinstance(event, job.JobFailed) and event.attempt == 0:
+        return ()  # The node never became a job; the run itself recorded why (NodeFailed).
+    spec = state.life.spec
+    conclude = ConcludeJob(
+        run=spec.run,
+        run_attempt=spec.run_attempt,
+        job=state.life.job,
+        node=spec.key,
+        conclusion=state.conclusion,
+        continue_on_error=spec.continue_on_error,
+        outputs=state.outputs,
+    )
+    return (conclude,)
+
+
+def afterwards(state: Any, event: Any) -> tuple[CancelJob, ...]:
+    """A cancelled run cancels its jobs; a failed instance of a fail-fast matrix cancels its siblings.
+
+    state: the run's, at or after the event.
+    """
+    if not isinstance(state, Run) or state.conclusion is not None:
+        return ()
+    match event:
+        case run.RunCancellationRequested() if event.run_attempt == state.run_attempt:
+            return tuple(CancelJob(live, event.reason, event.force) for live in state.live_jobs())
+        case run.JobConcluded(result="failure") if event.run_attempt == state.run_attempt:
+            node = state.nodes[event.node]
+            if not node.fail_fast:
+                return ()
+            reason = "fail-fast: another job of the matrix failed"
+            return tuple(CancelJob(sibling, reason) for sibling, result in node.jobs.items() if not result)
+        case _:
+            return ()
+
+
+AFTERWARDS = (run.RunCancellationRequested, run.JobConcluded)
+"""The event types that `afterwards` looks at."""

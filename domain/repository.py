@@ -1,0 +1,116 @@
+"""Repositories and their workflow files: what exists, what changed, and the number of the next run."""
+
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.refusals import REPEAT, Decision, Refusal
+from domain.run.commands import RegisterRepository, SetWorkflowEnabled, StartRun, TriggerRun
+
+
+class RepositoryRegistered(msgspec.Struct, frozen=True, gc=False):
+    """A repository is known. provider: "github", "gitea", "gitlab", "git" or "local"."""
+
+    full_name: str
+    provider: str
+    clone_url: str
+    default_branch: str = "main"
+
+
+class WorkflowRegistered(msgspec.Struct, frozen=True, gc=False):
+    """A workflow file is known. source: digest of its text; name: as its `name:` says, else its path."""
+
+    repository: UUID
+    path: str
+    name: str
+    source: str
+
+
+class WorkflowSourceChanged(msgspec.Struct, frozen=True, gc=False):
+    """The file's text is another one."""
+
+    name: str
+    source: str
+
+
+class WorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
+    """Its triggers count again."""
+
+
+class WorkflowDisabled(msgspec.Struct, frozen=True, gc=False):
+    """Its triggers are ignored."""
+
+
+class RunNumbered(msgspec.Struct, frozen=True, gc=False):
+    """The workflow's next run has this number."""
+
+    run: UUID
+    number: int
+
+
+WorkflowEvent = WorkflowRegistered | WorkflowSourceChanged | WorkflowEnabled | WorkflowDisabled | RunNumbered
+
+
+class Workflow(msgspec.Struct, frozen=True, gc=False):
+    """A workflow file's state. runs: the number of the last run."""
+
+    name: str
+    source: str
+    enabled: bool = True
+    runs: int = 0
+
+
+def decide_repository(state: RepositoryRegistered | None, command: RegisterRepository) -> Decision:
+    """Register a repository; what is known already, and the same, gives no event."""
+    known = RepositoryRegistered(command.full_name, command.provider, command.clone_url, command.default_branch)
+    return REPEAT if state == known else Decision((known,))
+
+
+def evolve_repository(_state: RepositoryRegistered | None, event: RepositoryRegistered) -> RepositoryRegistered:
+    """The last registration counts."""
+    return event
+
+
+def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEnabled) -> Decision | Refusal:
+    """Number a run (the run itself starts in the same commit), or switch the workflow on or off."""
+    match command:
+        case TriggerRun():
+            return _number(state, command)
+        case SetWorkflowEnabled():
+            if state is None:
+                return Refusal("workflow_not_found", f"there is no workflow {command.workflow}", state="absent")
+            if state.enabled == command.enabled:
+                return REPEAT
+            return Decision((WorkflowEnabled() if command.enabled else WorkflowDisabled(),))
+
+
+def _number(state: Workflow | None, command: TriggerRun) -> Decision | Refusal:
+    name = command.workflow_ast.name or command.workflow_path
+    events: list[WorkflowEvent] = []
+    if state is None:
+        events.append(WorkflowRegistered(command.repository, command.workflow_path, name, command.source))
+    elif not state.enabled:
+        help_ = "enable it: ledgermill workflow enable"
+        return Refusal("workflow_disabled", f"workflow {command.workflow_path} is disabled", state="disabled", help=help_)
+    elif state.source != command.source:
+        events.append(WorkflowSourceChanged(name, command.source))
+    number = (state.runs if state else 0) + 1
+    events.append(RunNumbered(command.run, number))
+    return Decision(tuple(events), (StartRun(command.run, number, command),))
+
+
+def evolve_workflow(_stream: UUID, state: Workflow | None, event: WorkflowEvent) -> Workflow:
+    """How each event changes a workflow."""
+    if isinstance(event, WorkflowRegistered):
+        return Workflow(event.name, event.source)
+    assert state is not None, "a workflow's stream begins with WorkflowRegistered"  # noqa: S101 - a fact, not a check
+    match event:
+        case WorkflowSourceChanged():
+            return replace(state, name=event.name, source=event.source)
+        case WorkflowEnabled():
+            return replace(state, enabled=True)
+        case WorkflowDisabled():
+            return replace(state, enabled=False)
+        case RunNumbered():
+            return replace(state, runs=event.number)

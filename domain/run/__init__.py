@@ -1,0 +1,1 @@
+"""One run: what triggered it, its plan, and which jobs are next."""

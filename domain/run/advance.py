@@ -1,0 +1,166 @@
+"""The needs gate: which nodes of a plan are ready, skipped or broken now, and whether the run is complete.
+
+A pure function of recorded facts (results and outputs of jobs, the payload, the workflow), so that replay gives the same
+plan. It opens nodes until nothing more follows, because a skipped node may make the next one ready.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain import ids
+from domain.envelope import Meta
+from domain.job.commands import CreateJob
+from domain.job.events import JobCreated, PlannedStep
+from domain.retry import RetryPolicy
+from domain.run import events as e
+from domain.run.evolve import evolve
+from domain.run.state import Node, Run, ancestors
+from domain.workflow import contexts, plan
+from domain.workflow.model import Workflow
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """What the run's digests stand for: the parsed workflow and the event's payload."""
+
+    workflow: Workflow
+    payload: Mapping[str, Any]
+
+
+class Advance(msgspec.Struct, frozen=True):
+    """What follows: events of the run and the jobs to create in the same commit."""
+
+    events: tuple[e.RunEvent, ...]
+    commands: tuple[CreateJob, ...]
+
+
+def advance(run: Run, sources: Sources, meta: Meta) -> Advance:
+    """Open every node whose needs are done, as often as that makes others ready; complete the run when none is left."""
+    events: list[e.RunEvent] = []
+    commands: list[CreateJob] = []
+    while ready := [node for node in run.nodes.values() if _is_ready(run, node)]:
+        for node in ready:
+            event, created = _open(run, node, sources)
+            run = evolve(run.run, run, event, meta)
+            events.append(event)
+            commands.extend(created)
+    if run.conclusion is None and run.nodes and all(node.phase == "done" for node in run.nodes.values()):
+        events.append(e.RunCompleted(run.run_attempt, _conclusion(run)))
+    return Advance(tuple(events), tuple(commands))
+
+
+def _conclusion(run: Run) -> str:
+    conclusion = plan.run_conclusion([node.result for node in run.nodes.values()])
+    return "cancelled" if run.cancelled and conclusion != "success" else conclusion
+
+
+def _is_ready(run: Run, node: Node) -> bool:
+    return node.phase == "pending" and all(run.nodes[key].phase == "done" for key in node.planned.needs)
+
+
+def _open(run: Run, node: Node, sources: Sources) -> tuple[e.RunEvent, list[CreateJob]]:
+    key = node.planned.key
+    verdict = plan.expand(
+        sources.workflow,
+        key,
+        planning_contexts(run, node, sources.payload),
+        ancestors(run, key),
+        cancelled=run.cancelled,
+        matrix_filter=run.matrix or None,
+    )
+    sole = ids.job_id(run.run, run.run_attempt, key, "")
+    match verdict:
+        case plan.Expanded():
+            created = [_create(run, node, instance) for instance in verdict.instances]
+            instances = tuple(e.NodeInstance(c.job, c.spec.instance, c.spec.name) for c in created)
+            expanded = e.NodeExpanded(run.run_attempt, key, instances, verdict.trace, fail_fast=verdict.fail_fast)
+            return expanded, created
+        case plan.Skipped():
+            skipped = e.NodeSkipped(run.run_attempt, key, sole, verdict.reason, verdict.trace)
+            command = CreateJob(sole, _bare_spec(run, node), skip=verdict.reason, condition=verdict.condition, trace=verdict.trace)
+            return skipped, [command]
+        case plan.Broken():
+            failed = e.NodeFailed(run.run_attempt, key, sole, verdict.diagnostic.one_line())
+            return failed, [CreateJob(sole, _bare_spec(run, node), fail="plan_failed")]
+
+
+def planning_contexts(run: Run, node: Node, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The contexts that a job's `if`, `strategy`, `runs-on` and `name` may read."""
+    github = contexts.github(run.facts, run=run.run, run_attempt=run.run_attempt, actor=run.actor, payload=payload)
+    return {
+        "github": github,
+        "inputs": run.facts.inputs,
+        "vars": {},
+        "needs": needs_context(run, node.planned.needs),
+    }
+
+
+def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:
+    """The `needs` context: result and outputs of each direct need."""
+    return {key: {"result": run.nodes[key].result, "outputs": run.nodes[key].outputs} for key in needs}
+
+
+def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
+    job = ids.job_id(run.run, run.run_attempt, node.planned.key, instance.instance)
+    spec = _spec(
+        run,
+        node,
+        instance=instance.instance,
+        name=instance.name,
+        labels=instance.labels,
+        steps=instance.steps,
+        timeout_seconds=instance.timeout_seconds,
+        cancel_timeout_seconds=instance.cancel_timeout_seconds,
+        retry=instance.retry,
+        matrix=instance.matrix,
+        continue_on_error=instance.continue_on_error,
+    )
+    return CreateJob(job, spec, tenant=run.tenant, fair_key=str(run.facts.repository))
+
+
+def _bare_spec(run: Run, node: Node) -> JobCreated:
+    """The spec of a job that will never be queued: it only stands for its node."""
+    return _spec(run, node, name=node.planned.name or node.planned.key)
+
+
+def _spec(
+    run: Run,
+    node: Node,
+    *,
+    name: str,
+    instance: str = "",
+    labels: tuple[str, ...] = (),
+    steps: tuple[PlannedStep, ...] = (),
+    timeout_seconds: float = 0,
+    cancel_timeout_seconds: float = 0,
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    matrix: dict[str, Any] | None = None,
+    continue_on_error: bool = False,
+) -> JobCreated:
+    facts = run.facts
+    return JobCreated(
+        run=run.run,
+        run_attempt=run.run_attempt,
+        run_number=facts.number,
+        workflow_path=facts.workflow_path,
+        repository=facts.repository,
+        key=node.planned.key,
+        instance=instance,
+        name=name,
+        labels=labels,
+        steps=steps,
+        needs=node.planned.needs,
+        plan=run.plan,
+        timeout_seconds=timeout_seconds,
+        cancel_timeout_seconds=cancel_timeout_seconds,
+        retry=retry,
+        matrix=matrix or {},
+        continue_on_error=continue_on_error,
+    )
+
+
+def job_of(run: Run, job: UUID) -> Node | None:
+    """The node that a job belongs to."""
+    return next((node for node in run.nodes.values() if job in node.jobs), None)

@@ -1,0 +1,124 @@
+"""What can be asked of a run, a workflow, a repository and a runner."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.workflow.model import Workflow
+
+
+class TriggerRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Start a run of one workflow. It is addressed to the workflow, which numbers its runs.
+
+    run: ids.run_id(tenant, trigger key); the key is an Idempotency-Key with its scope, or delivery id + workflow path,
+    or schedule entry + time. workflow_ast: the parsed file (it passed validation and its trigger matched).
+    """
+
+    run: UUID
+    repository: UUID
+    repository_name: str
+    workflow: UUID
+    workflow_path: str
+    event: str
+    ref: str
+    sha: str
+    source: str
+    source_url: str
+    plan: str
+    payload: str
+    payload_bytes: int
+    request: str
+    workflow_ast: Workflow
+    payload_json: dict[str, Any] = {}
+    head_ref: str = ""
+    base_ref: str = ""
+    inputs: dict[str, Any] = {}
+    title: str = ""
+    trigger: str = ""
+    jobs: tuple[str, ...] = ()
+    matrix: dict[str, tuple[str, ...]] = {}
+
+
+class StartRun(msgspec.Struct, frozen=True, gc=False):
+    """The consequence of TriggerRun in the run's own stream: the workflow gave it a number."""
+
+    run: UUID
+    number: int
+    trigger: TriggerRun
+
+
+class ConcludeJob(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A job of the run is done. The run decides which nodes are next, or that it is complete.
+
+    workflow_ast and payload_json: the blobs that the run names, loaded by the command side; conditions are evaluated
+    over them.
+    """
+
+    run: UUID
+    run_attempt: int
+    job: UUID
+    node: str
+    conclusion: str
+    continue_on_error: bool = False
+    outputs: dict[str, str] = {}
+    workflow_ast: Workflow | None = None
+    payload_json: dict[str, Any] = {}
+
+
+class CancelRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Someone asks for the end of the run."""
+
+    run: UUID
+    reason: str
+    force: bool = False
+
+
+class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Make a repository known."""
+
+    repository: UUID
+    full_name: str
+    provider: str
+    clone_url: str
+    default_branch: str = "main"
+
+
+class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
+    """Enable or disable a workflow."""
+
+    workflow: UUID
+    enabled: bool
+
+
+class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Make a runner known."""
+
+    runner: UUID
+    name: str
+    labels: tuple[str, ...]
+    slots: int
+    os: str
+    arch: str
+    version: str
+    ephemeral: bool = False
+    pid: int | None = None
+
+
+class NoteRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The runner's presence or duty changed. change: what to record; a repeat gives no event."""
+
+    runner: UUID
+    change: Literal["online", "offline", "pause", "resume", "drain", "retire"]
+    reason: str = ""
+
+
+class RecordRefusal(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Keep a refusal in the audit stream of the day. count: how many of the same kind are summed in it."""
+
+    audit: UUID
+    command: str
+    target: str
+    code: str
+    message: str
+    count: int = 1

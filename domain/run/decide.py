@@ -1,0 +1,82 @@
+"""What a run answers to each command. Pure; the workflow and the payload come in with the command."""
+
+from domain.envelope import Meta
+from domain.refusals import REPEAT, Decision, Refusal
+from domain.run import commands as c
+from domain.run import events as e
+from domain.run.advance import Sources, advance, job_of
+from domain.run.evolve import evolve
+from domain.run.state import Run
+from domain.workflow import plan
+
+AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun
+
+
+def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
+    """The answer of a run in `state`. origin: the envelope that the events will get; the run's actor comes from it."""
+    if isinstance(command, c.StartRun):
+        return _start(state, command, origin)
+    if state is None:
+        return Refusal("run_not_found", f"there is no run {command.run}", state="absent")
+    match command:
+        case c.ConcludeJob():
+            return _conclude(state, command, origin)
+        case c.CancelRun():
+            return _cancel(state, command)
+
+
+def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | Refusal:
+    if state is not None:
+        return Refusal("run_exists", f"run {command.run} exists", state="present")
+    t = command.trigger
+    triggered = e.RunTriggered(
+        repository=t.repository,
+        repository_name=t.repository_name,
+        workflow=t.workflow,
+        workflow_path=t.workflow_path,
+        name=t.workflow_ast.name or t.workflow_path,
+        number=command.number,
+        event=t.event,
+        ref=t.ref,
+        sha=t.sha,
+        source=t.source,
+        source_url=t.source_url,
+        payload=t.payload,
+        payload_bytes=t.payload_bytes,
+        request=t.request,
+        head_ref=t.head_ref,
+        base_ref=t.base_ref,
+        inputs=t.inputs,
+        title=t.title,
+        trigger=t.trigger,
+    )
+    planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix)
+    run = evolve(command.run, evolve(command.run, None, triggered, origin), planned, origin)
+    then = advance(run, Sources(t.workflow_ast, t.payload_json), origin)
+    return Decision((triggered, planned, *then.events), then.commands)
+
+
+def _conclude(state: Run, command: c.ConcludeJob, origin: Meta) -> Decision | Refusal:
+    if command.run_attempt != state.run_attempt:
+        return REPEAT
+    node = job_of(state, command.job)
+    if node is None:
+        return Refusal("foreign_job", f"job {command.job} does not belong to run {command.run}", state="present")
+    if node.jobs[command.job]:
+        return REPEAT
+    if command.workflow_ast is None:
+        raise ValueError("ConcludeJob needs the workflow that the run names")
+    result = plan.job_result(command.conclusion, continue_on_error=command.continue_on_error)
+    concluded = e.JobConcluded(state.run_attempt, command.node, command.job, command.conclusion, result, command.outputs)
+    after = evolve(state.run, state, concluded, origin)
+    then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
+    return Decision((concluded, *then.events), then.commands)
+
+
+def _cancel(state: Run, command: c.CancelRun) -> Decision | Refusal:
+    if state.conclusion is not None:
+        message = f"run {command.run} ended {state.conclusion}; it cannot be cancelled"
+        return Refusal("run_completed", message, state=f"completed ({state.conclusion})")
+    if state.cancelled and not command.force:
+        return REPEAT
+    return Decision((e.RunCancellationRequested(state.run_attempt, command.reason, command.force),))

@@ -1,0 +1,135 @@
+"""What can happen to a run, its repository, its workflow and the runners. Frozen for ever once released."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.job.events import Trace
+
+
+class RunEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The base of all events of a run's stream."""
+
+
+class RunTriggered(RunEvent, frozen=True):
+    """The inputs of a run, fixed. request: digest of the whole request, so that a repeat is told from a conflict.
+
+    payload: digest of the blob with the event's payload (`github.event`), payload_bytes its size. source: digest of the
+    workflow file's text; source_url: where a runner fetches the commit. name: the workflow's name. title: what people
+    see (commit subject or pull request title is user text, so it is the workflow's `run-name` or name only).
+    """
+
+    repository: UUID
+    repository_name: str
+    workflow: UUID
+    workflow_path: str
+    name: str
+    number: int
+    event: str
+    ref: str
+    sha: str
+    source: str
+    source_url: str
+    payload: str
+    payload_bytes: int
+    request: str
+    head_ref: str = ""
+    base_ref: str = ""
+    inputs: dict[str, Any] = {}
+    title: str = ""
+    trigger: str = ""
+
+
+class PlannedNode(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A job of the file before expansion. condition: its `if:` as written, "" where it has none."""
+
+    key: str
+    name: str
+    needs: tuple[str, ...] = ()
+    condition: str = ""
+    matrix: bool = False
+
+
+class RunPlanned(RunEvent, frozen=True):
+    """The DAG of one run attempt. plan: digest of the blob that holds the parsed workflow.
+
+    matrix: only combinations with these values run (`run --matrix K:V`); empty: all.
+    """
+
+    run_attempt: int
+    plan: str
+    nodes: tuple[PlannedNode, ...]
+    matrix: dict[str, tuple[str, ...]] = {}
+
+
+class NodeInstance(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One job that a node became."""
+
+    job: UUID
+    instance: str
+    name: str
+
+
+class NodeExpanded(RunEvent, frozen=True):
+    """A node became ready and was expanded to its job instances. trace: the values of its condition."""
+
+    run_attempt: int
+    node: str
+    instances: tuple[NodeInstance, ...]
+    trace: tuple[Trace, ...] = ()
+    fail_fast: bool = False
+
+
+class NodeSkipped(RunEvent, frozen=True):
+    """A node's condition was false. job: the stream that records the skip."""
+
+    run_attempt: int
+    node: str
+    job: UUID
+    reason: str
+    trace: tuple[Trace, ...] = ()
+
+
+class NodeFailed(RunEvent, frozen=True):
+    """A node could not be expanded (bad matrix, bad expression): it counts as failed. message: a diagnostic's text."""
+
+    run_attempt: int
+    node: str
+    job: UUID
+    message: str
+
+
+class JobConcluded(RunEvent, frozen=True):
+    """A job of this run attempt is done. conclusion: as GitHub names it; result: after the job's continue-on-error."""
+
+    run_attempt: int
+    node: str
+    job: UUID
+    conclusion: str
+    result: str
+    outputs: dict[str, str] = {}
+
+
+class RunCancellationRequested(RunEvent, frozen=True):
+    """Someone asked for the end of the run."""
+
+    run_attempt: int
+    reason: str
+    force: bool = False
+
+
+class RunCompleted(RunEvent, frozen=True):
+    """All jobs of the run attempt are done; conclusion is the function of theirs."""
+
+    run_attempt: int
+    conclusion: str
+
+
+class RunRerunRequested(RunEvent, frozen=True):
+    """A new run attempt was asked for. scope: "all", "failed" or "job". carried: jobs taken over by reference."""
+
+    run_attempt: int
+    scope: str
+    jobs: tuple[str, ...] = ()
+    carried: tuple[UUID, ...] = ()

@@ -1,0 +1,113 @@
+"""Runners: who may take jobs. Presence (a poll is open) is not an event; its changes are."""
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.refusals import REPEAT, Decision, Refusal
+from domain.run.commands import NoteRunner, RegisterRunner
+
+
+class RunnerRegistered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A runner is known. pid: its process, where it runs on the server's own machine; None otherwise."""
+
+    name: str
+    labels: tuple[str, ...]
+    slots: int
+    os: str
+    arch: str
+    version: str
+    ephemeral: bool = False
+    pid: int | None = None
+
+
+class RunnerOnline(msgspec.Struct, frozen=True, gc=False):
+    """Its poll is open."""
+
+
+class RunnerOffline(msgspec.Struct, frozen=True, gc=False):
+    """It has not polled for a lease's time. reason: "silent" or "stopped"."""
+
+    reason: str
+
+
+class RunnerPaused(msgspec.Struct, frozen=True, gc=False):
+    """It gets no new jobs until resumed."""
+
+
+class RunnerResumed(msgspec.Struct, frozen=True, gc=False):
+    """It gets jobs again."""
+
+
+class RunnerDrained(msgspec.Struct, frozen=True, gc=False):
+    """It finishes what it has, gets nothing new, then leaves."""
+
+
+class RunnerRetired(msgspec.Struct, frozen=True, gc=False):
+    """It is gone for good."""
+
+    reason: str
+
+
+RunnerEvent = RunnerRegistered | RunnerOnline | RunnerOffline | RunnerPaused | RunnerResumed | RunnerDrained | RunnerRetired
+
+
+class Runner(msgspec.Struct, frozen=True, gc=False):
+    """A runner's state. duty: "active", "paused", "draining" or "retired"."""
+
+    facts: RunnerRegistered
+    online: bool = False
+    duty: str = "active"
+
+
+def decide(state: Runner | None, command: RegisterRunner | NoteRunner) -> Decision | Refusal:
+    """The answer of a runner to each command."""
+    if isinstance(command, RegisterRunner):
+        return _register(state, command)
+    if state is None:
+        return Refusal("runner_not_found", f"there is no runner {command.runner}", state="absent")
+    if state.duty == "retired":
+        return REPEAT if command.change == "retire" else Refusal("runner_retired", f"runner {state.facts.name} is retired", "retired")
+    match command.change:
+        case "online":
+            return REPEAT if state.online else Decision((RunnerOnline(),))
+        case "offline":
+            return Decision((RunnerOffline(command.reason),)) if state.online else REPEAT
+        case "pause":
+            return REPEAT if state.duty == "paused" else Decision((RunnerPaused(),))
+        case "resume":
+            return REPEAT if state.duty == "active" else Decision((RunnerResumed(),))
+        case "drain":
+            return REPEAT if state.duty == "draining" else Decision((RunnerDrained(),))
+        case "retire":
+            return Decision((RunnerRetired(command.reason),))
+
+
+def _register(state: Runner | None, command: RegisterRunner) -> Decision | Refusal:
+    facts = RunnerRegistered(
+        command.name, command.labels, command.slots, command.os, command.arch, command.version, command.ephemeral, command.pid
+    )
+    if state is not None and state.duty == "retired":
+        message = f"runner {command.name} was removed; start it with a new registration"
+        return Refusal("runner_retired", message, state="retired")
+    known = state is not None and state.facts == facts and state.duty != "draining"
+    return REPEAT if known else Decision((facts,))
+
+
+def evolve(state: Runner | None, event: RunnerEvent) -> Runner:
+    """How each event changes a runner."""
+    if isinstance(event, RunnerRegistered):
+        return Runner(event) if state is None else replace(state, facts=event, duty="active")
+    assert state is not None, "a runner's stream begins with RunnerRegistered"  # noqa: S101 - a fact, not a check
+    match event:
+        case RunnerOnline():
+            return replace(state, online=True)
+        case RunnerOffline():
+            return replace(state, online=False)
+        case RunnerPaused():
+            return replace(state, duty="paused")
+        case RunnerResumed():
+            return replace(state, duty="active")
+        case RunnerDrained():
+            return replace(state, duty="draining")
+        case RunnerRetired():
+            return replace(state, online=False, duty="retired")

@@ -1,0 +1,182 @@
+"""Evaluating the keys of a job when its node is expanded: matrix, labels, minutes, flags, retry policy.
+
+Every failure is a PlanError that names the key, so that the place in the file can be shown. Contexts that exist only
+while a job runs (env, steps, secrets) are not here; the runner has its own evaluation.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from domain.retry import RetryPolicy
+from domain.workflow import matrix as matrices
+from domain.workflow import retry_policy
+from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.expression_error import ExpressionError
+from domain.workflow.expressions import interpolate
+from domain.workflow.model import Job, Workflow
+from domain.workflow.values import kind, to_number, to_text
+
+_INSERT = "insert"
+
+
+class PlanError(Exception):
+    """A job cannot be expanded. key: the key of the job that is at fault."""
+
+    def __init__(self, code: str, message: str, key: str, help_: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.key = key
+        self.help = help_
+
+    def diagnostic(self, workflow: Workflow, job: Job) -> Diagnostic:
+        """The finding, at the place of the key."""
+        place = job.places.get(self.key, job.place)
+        return Diagnostic(
+            code=self.code,
+            severity="error",
+            message=self.message,
+            line=place.line,
+            column=place.column,
+            file=workflow.path,
+            help=self.help,
+        )
+
+
+class EvaluatedStrategy(msgspec.Struct, frozen=True):
+    """`strategy` with its values; combinations is empty without a matrix."""
+
+    combinations: list[dict[str, Any]]
+    fail_fast: bool
+    max_parallel: int | None
+
+
+class Evaluator:
+    """Values of a job's keys in the contexts that exist before it runs."""
+
+    def __init__(self, contexts: Mapping[str, Any]) -> None:
+        self._contexts = contexts
+
+    def within(self, matrix: dict[str, Any], strategy: dict[str, Any]) -> "Evaluator":
+        """The same with the contexts of one instance."""
+        return Evaluator({**self._contexts, "matrix": matrix, "strategy": strategy})
+
+    def value(self, key: str, written: Any) -> Any:
+        """A value as written, of any shape, with all its expressions evaluated."""
+        if isinstance(written, str):
+            return self._interpolate(key, written) if "${{" in written else written
+        if isinstance(written, dict):
+            return self._mapping(key, written)
+        if isinstance(written, list | tuple):
+            return [self.value(key, item) for item in written]
+        return written
+
+    def text(self, key: str, written: str) -> str:
+        """A text."""
+        return to_text(self.value(key, written))
+
+    def _interpolate(self, key: str, written: str) -> Any:
+        try:
+            return interpolate(written, self._contexts)
+        except ExpressionError as error:
+            raise PlanError("WF102", f'the expression of "{key}" failed: {error.message}', key) from None
+
+    def _mapping(self, key: str, written: dict[str, Any]) -> dict[str, Any]:
+        """A mapping; a key that is `${{ insert }}` is replaced by the keys of its value."""
+        result: dict[str, Any] = {}
+        for name, item in written.items():
+            if "${{" not in name:
+                result[name] = self.value(key, item)
+            elif name.strip("${} ") == _INSERT:
+                inserted = self.value(key, item)
+                if not isinstance(inserted, dict):
+                    raise PlanError("WF101", f'"${{{{ insert }}}}" of "{key}" needs a mapping', key)
+                result.update(inserted)
+            else:
+                result[self.text(key, name)] = self.value(key, item)
+        return result
+
+    def strategy(self, job: Job) -> EvaluatedStrategy:
+        """The job's strategy: one job, failing fast, where it has none."""
+        written = job.strategy
+        if written is None:
+            return EvaluatedStrategy([], fail_fast=True, max_parallel=None)
+        parts: dict[str, Any] = {"matrix": written.matrix, "fail-fast": written.fail_fast, "max-parallel": written.max_parallel}
+        if written.whole is not None:
+            evaluated = self.value("strategy", written.whole)
+            if not isinstance(evaluated, dict):
+                raise PlanError("WF101", f"the strategy is {kind(evaluated).lower()}, and must be a mapping", "strategy")
+            parts.update(evaluated)
+        combinations = self._combinations(parts["matrix"]) if parts["matrix"] is not None else []
+        parallel = self.value("strategy", parts["max-parallel"])
+        return EvaluatedStrategy(
+            combinations,
+            fail_fast=self._boolean("strategy", "fail-fast", parts["fail-fast"]),
+            max_parallel=None if parallel is None else self._whole(parallel),
+        )
+
+    def _combinations(self, written: Any) -> list[dict[str, Any]]:
+        try:
+            return matrices.expand(whole_numbers(self.value("strategy", written)))
+        except matrices.MatrixError as error:
+            raise PlanError(error.code, error.message, "strategy", error.help) from None
+
+    def _whole(self, value: Any) -> int:
+        number = to_number(value)
+        if not math.isfinite(number) or number < 1:
+            raise PlanError("WF104", f'"max-parallel" is "{to_text(value)[:50]}", and must be a number from 1', "strategy")
+        return int(number)
+
+    def labels(self, job: Job) -> tuple[str, ...]:
+        """The labels that a runner must have."""
+        value = self.value("runs-on", job.runs_on)
+        if isinstance(value, Mapping):
+            value = value.get("labels", [])
+        found = tuple(to_text(item).strip() for item in (value if isinstance(value, list | tuple) else [value]))
+        if job.uses is None and job.runs_on_group is None and (not found or not all(found)):
+            raise PlanError("WF103", f'"runs-on" of job "{job.key}" comes to no label', "runs-on", "give it a label such as ubuntu-latest")
+        return tuple(dict.fromkeys(label for label in found if label))
+
+    def minutes(self, job: Job, key: str, written: float | str) -> float:
+        """A number of minutes above zero."""
+        value = self.value(key, written) if isinstance(written, str) else written
+        number = to_number(value)
+        if math.isfinite(number) and number > 0:
+            return number
+        raise PlanError("WF104", f'"{key}" of job "{job.key}" is "{to_text(value)[:50]}", and must be a number above zero', key)
+
+    def flag(self, job: Job, key: str, written: bool | str) -> bool:
+        """A boolean."""
+        return self._boolean(key, f'{key}" of job "{job.key}', written)
+
+    def _boolean(self, key: str, what: str, written: Any) -> bool:
+        value = self.value(key, written)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise PlanError("WF106", f'"{what}" is "{to_text(value)[:50]}", and must be true or false', key)
+
+    def retry(self, job: Job) -> RetryPolicy:
+        """The retry policy of the job's env, or the default one."""
+        written = job.env.get(retry_policy.VARIABLE) if isinstance(job.env, dict) else None
+        if written is None:
+            return RetryPolicy()
+        try:
+            return retry_policy.parse(self.text("env", written))
+        except ValueError as error:
+            raise PlanError("WF105", f'{retry_policy.VARIABLE} of job "{job.key}": {error}', "env") from None
+
+
+def whole_numbers(value: Any) -> Any:
+    """The value with whole doubles as integers, so that an instance's text does not depend on how a number came about."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: whole_numbers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole_numbers(item) for item in value]
+    return value

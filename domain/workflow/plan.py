@@ -1,0 +1,219 @@
+"""Planning: the nodes of a workflow, and what each becomes once its needs are done.
+
+Pure functions of recorded facts, so that replay plans the same. A node is expanded late, because its matrix, name and
+labels may read the outputs of its needs; whatever fails then makes the node Broken, never an exception.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from domain.job.events import PlannedStep, Trace
+from domain.retry import RetryPolicy
+from domain.run.events import PlannedNode
+from domain.workflow import contexts as shaping
+from domain.workflow import matrix as matrices
+from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.evaluation import Evaluator, PlanError
+from domain.workflow.expression_error import ExpressionError
+from domain.workflow.expressions import condition_expression, trace_condition
+from domain.workflow.model import Job, Step, Workflow
+
+STEP_NAME_LENGTH_MAX = 200
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """One job that a node becomes. instance: canonical JSON of the matrix values, "" without a matrix."""
+
+    instance: str
+    matrix: dict[str, Any]
+    name: str
+    labels: tuple[str, ...]
+    timeout_seconds: float
+    cancel_timeout_seconds: float
+    continue_on_error: bool
+    retry: RetryPolicy
+    steps: tuple[PlannedStep, ...]
+
+
+class Expanded(msgspec.Struct, frozen=True):
+    """The node's condition holds; these are its jobs. trace: the values of the condition's parts."""
+
+    instances: tuple[Instance, ...]
+    trace: tuple[Trace, ...] = ()
+    fail_fast: bool = True
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """The node does not run. reason: "needs" where a job before it did not succeed, else "condition"."""
+
+    reason: str
+    condition: str
+    trace: tuple[Trace, ...] = ()
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """The node cannot be expanded; it counts as failed."""
+
+    diagnostic: Diagnostic
+
+
+Contexts = Mapping[str, Any]
+
+
+def nodes(workflow: Workflow, only: tuple[str, ...] = ()) -> tuple[PlannedNode, ...]:
+    """The DAG in topological order, as near to the file's order as that allows. only: these jobs and all they need."""
+    wanted = _with_needs(workflow, only) if only else set(workflow.jobs)
+    ordered: dict[str, PlannedNode] = {}
+    waiting = [job for key, job in workflow.jobs.items() if key in wanted]
+    while waiting:
+        ready = [job for job in waiting if all(need in ordered for need in job.needs)]
+        assert ready, "the reader refuses needs in a circle"  # noqa: S101 - the impossible is an assertion
+        ordered.update((job.key, _node(job)) for job in ready)
+        waiting = [job for job in waiting if job.key not in ordered]
+    return tuple(ordered.values())
+
+
+def _node(job: Job) -> PlannedNode:
+    strategy = job.strategy
+    has_matrix = strategy is not None and (strategy.matrix is not None or strategy.whole is not None)
+    return PlannedNode(
+        key=job.key,
+        name=job.name if job.name and "${{" not in job.name else job.key,
+        needs=job.needs,
+        condition=job.condition,
+        matrix=has_matrix,
+    )
+
+
+def _with_needs(workflow: Workflow, only: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    pending = [key for key in only if key in workflow.jobs]
+    while pending:
+        key = pending.pop()
+        if key not in found:
+            found.add(key)
+            pending.extend(workflow.jobs[key].needs)
+    return found
+
+
+def expand(
+    workflow: Workflow,
+    key: str,
+    contexts: Contexts,
+    ancestors: Mapping[str, str],
+    *,
+    cancelled: bool = False,
+    matrix_filter: Mapping[str, tuple[str, ...]] | None = None,
+) -> Expanded | Skipped | Broken:
+    """What the node `key` becomes now that all its needs are done.
+
+    contexts: github, inputs, vars and needs. ancestors: results of all transitive needs, which the status functions look
+    at. matrix_filter: keep only combinations with one of these values (as text) for each axis that they have.
+    """
+    job = workflow.jobs[key]
+    functions = status_functions(ancestors, contexts.get("needs", {}), cancelled=cancelled)
+    try:
+        holds, trace = trace_condition(job.condition, contexts, functions)
+    except ExpressionError as error:
+        return Broken(PlanError("WF102", f'the `if` of job "{key}" failed: {error.message}', "if").diagnostic(workflow, job))
+    if not holds:
+        return _skipped(job, ancestors, trace)
+    try:
+        return _expanded(job, Evaluator(contexts), trace, matrix_filter or {})
+    except PlanError as error:
+        return Broken(error.diagnostic(workflow, job))
+
+
+def status_functions(ancestors: Mapping[str, str], needs: Mapping[str, Any], *, cancelled: bool) -> dict[str, Callable[..., bool]]:
+    """success, failure, cancelled and always at the level of jobs; with arguments they look at those needs only."""
+
+    def results(names: tuple[Any, ...]) -> list[str]:
+        if not names:
+            return list(ancestors.values())
+        folded = {key.lower(): str(need.get("result", "")) for key, need in needs.items()}
+        return [folded.get(str(name).lower(), "") for name in names]
+
+    return {
+        "success": lambda *names: not cancelled and all(result == "success" for result in results(names)),
+        "failure": lambda *names: not cancelled and any(result == "failure" for result in results(names)),
+        "cancelled": lambda: cancelled,
+        "always": lambda: True,
+    }
+
+
+def _skipped(job: Job, ancestors: Mapping[str, str], trace: tuple[Trace, ...]) -> Skipped:
+    """Needs are the reason where the condition asks for success of all and one has none."""
+    condition = condition_expression(job.condition)
+    missing = {name: result for name, result in ancestors.items() if result != "success"}
+    if missing and condition.startswith("success()"):
+        named = tuple(Trace(text=f"needs.{name}.result", value=f'"{result}"') for name, result in missing.items())
+        return Skipped("needs", condition, trace + named)
+    return Skipped("condition", condition, trace)
+
+
+def _expanded(job: Job, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_filter: Mapping[str, tuple[str, ...]]) -> Expanded | Skipped:
+    strategy = evaluator.strategy(job)
+    combinations = strategy.combinations
+    if matrix_filter and combinations:
+        combinations = [each for each in combinations if _chosen(each, matrix_filter)]
+        if not combinations:
+            chosen = " ".join(f"{name}:{value}" for name, values in matrix_filter.items() for value in values)
+            return Skipped("condition", f"matrix {chosen}", trace)
+    total = max(len(combinations), 1)
+    instances = []
+    for index, combination in enumerate(combinations or [{}]):
+        context = shaping.strategy(fail_fast=strategy.fail_fast, index=index, total=total, max_parallel=strategy.max_parallel)
+        instances.append(_instance(job, evaluator.within(combination, context), combination))
+    return Expanded(tuple(instances), trace, strategy.fail_fast)
+
+
+def _chosen(combination: dict[str, Any], matrix_filter: Mapping[str, tuple[str, ...]]) -> bool:
+    return all(matrices.value_text(combination[name]) in values for name, values in matrix_filter.items() if name in combination)
+
+
+def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> Instance:
+    return Instance(
+        instance=matrices.instance_text(combination),
+        matrix=combination,
+        name=_name(job, evaluator, combination),
+        labels=evaluator.labels(job),
+        timeout_seconds=evaluator.minutes(job, "timeout-minutes", job.timeout_minutes) * 60,
+        cancel_timeout_seconds=evaluator.minutes(job, "cancel-timeout-minutes", job.cancel_timeout_minutes) * 60,
+        continue_on_error=evaluator.flag(job, "continue-on-error", job.continue_on_error),
+        retry=evaluator.retry(job),
+        steps=tuple(PlannedStep(index=step.index, id=step.id, name=step_name(step)) for step in job.steps),
+    )
+
+
+def _name(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> str:
+    """A name with an expression says it all; any other gets the matrix values behind it."""
+    if job.name is not None and "${{" in job.name:
+        evaluated = evaluator.text("name", job.name).strip()
+        if evaluated:
+            return evaluated
+    return matrices.display_name(job.name if job.name and "${{" not in job.name else job.key, combination)
+
+
+def step_name(step: Step) -> str:
+    """What people see of a step: its name as written, else `Run` with its action or the first line of its script."""
+    if step.name:
+        return step.name
+    what = step.uses or next((line.strip() for line in (step.run or "").splitlines() if line.strip()), "") or step.id
+    return f"Run {what}"[:STEP_NAME_LENGTH_MAX]
+
+
+def job_result(conclusion: str, continue_on_error: bool) -> str:
+    """`needs.*.result` of a job that ended so: success, failure, cancelled or skipped."""
+    if conclusion in ("failure", "timed_out"):
+        return "success" if continue_on_error else "failure"
+    return conclusion
+
+
+def run_conclusion(results: list[str]) -> str:
+    """The conclusion of a run from the results of its jobs: the worst one counts, and all skipped is skipped."""
+    for worst in ("failure", "cancelled"):
+        if worst in results:
+            return worst
+    return "skipped" if results and all(result == "skipped" for result in results) else "success"

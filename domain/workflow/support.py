@@ -1,0 +1,59 @@
+"""What GitHub accepts and this version does not run yet: refused when a run is planned, each with its place.
+
+`read` never looks at this, so its verdict stays GitHub's. A part of the language that is built loses its lines here.
+"""
+
+from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.model import Job, Place, Step, Workflow
+
+_CHECKOUT = "actions/checkout"
+
+
+def unsupported(workflow: Workflow) -> list[Diagnostic]:
+    """All that a run of this workflow would need and cannot have, in the order of the file."""
+    found = [each for job in workflow.jobs.values() for each in _job(workflow.path, job)]
+    return sorted(found, key=lambda each: (each.line, each.column))
+
+
+def _job(file: str, job: Job) -> list[Diagnostic]:
+    found = []
+    if job.uses is not None:
+        help_ = "copy the jobs of the called workflow into this file"
+        found.append(_not_yet(file, "WF203", job.places.get("uses", job.place), f'the reusable workflow "{job.uses}"', help_))
+    for key in ("container", "services"):
+        if key in job.places:
+            help_ = "run the job on a machine that has what it needs, or start the containers in a `run` step"
+            found.append(_not_yet(file, "WF201", job.places[key], f'"{key}" of job "{job.key}"', help_))
+    for step in job.steps:
+        found.extend(_step(file, step))
+    return found
+
+
+def _step(file: str, step: Step) -> list[Diagnostic]:
+    if step.uses is not None and step.uses.partition("@")[0].lower() != _CHECKOUT:
+        help_ = "do the same in a `run` step; of all actions only actions/checkout runs yet"
+        return [_not_yet(file, "WF202", step.places.get("uses", step.place), f'the action "{step.uses}"', help_)]
+    for key, present in (
+        ("background", step.background),
+        ("wait", bool(step.wait)),
+        ("wait-all", step.wait_all),
+        ("cancel", step.cancel is not None),
+        ("parallel", bool(step.parallel)),
+    ):
+        if present:
+            place = step.places.get(key, step.place)
+            return [_not_yet(file, "WF204", place, f'"{key}" of a step', "run the steps one after the other, or in jobs of their own")]
+    return []
+
+
+def _not_yet(file: str, code: str, place: Place, what: str, help_: str) -> Diagnostic:
+    return Diagnostic(
+        code=code,
+        severity="error",
+        message=f"{what} cannot be run yet",
+        line=place.line,
+        column=place.column,
+        file=file,
+        because="GitHub accepts it, and this version of ledgermill does not run it",
+        help=help_,
+    )

@@ -1,0 +1,184 @@
+"""The long poll of a runner: `acquire`.
+
+It is answered as soon as a job is acquired for the runner or an order is new, else when its time is up. It races the
+client's going away: a poll whose client is gone takes no job, and a job that was acquired for it in that very moment
+goes back to the queue at once (ReportLost). An order stands in every answer until its effect is reported, but ends a
+poll early only once in a while, so that a runner that is busy cancelling does not poll in a circle.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from commands.handle import Handler, Origin
+from domain import ids
+from domain.job.commands import AcquireJob, ReportLost
+from domain.job.state import Acquired, Done, JobState, Running
+from domain.ports import Clock
+from domain.runner_pool import Runner
+from domain.scheduling.matching import ReadyJob
+from gateway.http import ClientGone, Reply, Request, answer
+from gateway.job_message import JobMessages
+from gateway.leases import HeldLease, Leases
+from gateway.presence import Presence
+from gateway.problems import problem
+from gateway.ready_jobs import Poll, ReadyJobs
+from runner import wire
+
+POLL_SECONDS_MAX = 50.0
+ORDER_REPEAT_SECONDS = 5.0
+LOST_GRACE_SECONDS = 5.0
+"""A runner whose poll does not name a lease this long after it was handed out does not have the job."""
+
+
+class Acquiring:
+    """Serves the polls of this gateway's runners."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        clock: Clock,
+        messages: JobMessages,
+        presence: Presence,
+        *,
+        tenant: str,
+        lease_seconds: float,
+        accept_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._handler = handler
+        self._clock = clock
+        self._messages = messages
+        self._presence = presence
+        self._tenant = tenant
+        self._lease_seconds = lease_seconds
+        self._accept_seconds = accept_seconds
+        self._monotonic = monotonic
+        self._delivered: dict[UUID, float] = {}
+        self.leases = Leases(self._wake, monotonic)
+        self.ready: ReadyJobs
+
+    async def poll(self, request: Request, body: wire.Acquire) -> Reply:
+        """Answer one `acquire`."""
+        runner: Runner | None = await self._handler.state(body.runner, "runner")
+        if runner is None:
+            raise problem(404, "runner_not_found", f"there is no runner {body.runner}", hint="register again")
+        if runner.duty == "retired":
+            raise problem(409, "runner_retired", f"runner {runner.facts.name} was removed", hint="register it under a new registration")
+        origin = Origin(self._tenant, f"runner:{body.runner}", request.identity.token, ids.command_id("request", request.request_id))
+        await self._presence.arrived(body.runner, origin, online=runner.online)
+        slots = max(0, body.free_slots) if runner.duty == "active" else 0
+        poll = self.ready.open(body.runner, runner.facts.name, runner.facts.labels, slots)
+        try:
+            orders = await self._wait(request, body, poll)
+        finally:
+            granted = await self.ready.close(poll)
+            self._presence.seen(body.runner)
+        if request.gone().done():
+            await self._give_back(granted)
+            raise ClientGone
+        if poll.failed is not None and not granted:
+            raise poll.failed
+        now = self._clock.now()
+        leases = tuple(
+            [
+                wire.Lease(expires_in_seconds=(job.lease.expires_at - now).total_seconds(), message=await self._messages.of(job))
+                for job in granted
+            ]
+        )
+        request.close()
+        return answer(wire.Acquired(leases=leases, orders=orders, now=now))
+
+    async def take(self, job: ReadyJob, poll: Poll) -> Acquired | None:
+        """Put AcquireJob to the job for this poll's runner."""
+        command = AcquireJob(
+            job.job,
+            runner=poll.runner,
+            runner_name=poll.name,
+            labels=poll.labels,
+            lease_seconds=self._lease_seconds,
+            accept_seconds=self._accept_seconds,
+        )
+        outcome = await self._handler.handle(command, Origin(self._tenant, f"runner:{poll.runner}"))
+        return outcome.state if outcome.refusal is None and isinstance(outcome.state, Acquired) else None
+
+    async def labels(self, job: UUID) -> frozenset[str]:
+        """The labels that a job asks for, from its stream."""
+        state: JobState = await self._handler.state(job, "job")
+        return frozenset(state.life.spec.labels)
+
+    async def orders(self, runner: UUID, jobs: tuple[UUID, ...]) -> tuple[wire.Order, ...]:
+        """What this runner is asked to do about the jobs that it says it holds."""
+        found = []
+        for job in jobs:
+            state: JobState | None = await self._handler.state(job, "job")
+            match state:
+                case Acquired(lease=lease, cancel=cancel) | Running(lease=lease, cancel=cancel) if lease.runner == runner:
+                    if cancel is not None:
+                        found.append(wire.Order(kind="cancel", order=cancel.order, job=job, attempt=lease.attempt, epoch=lease.epoch))
+                case Done(life=life):
+                    over = ids.derive("order", job, life.epoch, "over")
+                    found.append(wire.Order(kind="force_cancel", order=over, job=job, attempt=life.attempt, epoch=life.epoch))
+                case _:
+                    pass
+        duty: Runner | None = await self._handler.state(runner, "runner")
+        if duty is not None and duty.duty == "draining":
+            found.append(wire.Order(kind="drain", order=ids.derive("order", runner, "drain")))
+        return tuple(found)
+
+    async def _wait(self, request: Request, body: wire.Acquire, poll: Poll) -> tuple[wire.Order, ...]:
+        """Until there is something to say, the time is up or the client is gone; returns the orders to answer with."""
+        ends = self._monotonic() + min(max(body.wait_seconds, 0), POLL_SECONDS_MAX)
+        while True:
+            poll.news.clear()
+            recheck = await self._report_lost(body)
+            orders = await self.orders(body.runner, body.jobs)
+            now = self._monotonic()
+            fresh = [order for order in orders if now - self._delivered.get(order.order, -ORDER_REPEAT_SECONDS) >= ORDER_REPEAT_SECONDS]
+            ready = (poll.granted and not poll.in_flight) or poll.failed is not None
+            if poll.closed or fresh or ready or now >= ends:
+                self._note_delivered(orders, now)
+                return orders
+            if orders:
+                recheck = min(recheck, ORDER_REPEAT_SECONDS)
+            if not poll.news.is_set():
+                news = asyncio.ensure_future(poll.news.wait())
+                try:
+                    await asyncio.wait((news, request.gone()), timeout=min(ends - now, recheck), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+            if request.gone().done():
+                return ()
+
+    def _note_delivered(self, orders: tuple[wire.Order, ...], now: float) -> None:
+        for order in orders:
+            self._delivered[order.order] = now
+        if len(self._delivered) > 1000:
+            self._delivered = {order: at for order, at in self._delivered.items() if now - at < ORDER_REPEAT_SECONDS}
+
+    async def _report_lost(self, body: wire.Acquire) -> float:
+        """Report the leases that the runner does not name; returns in how many seconds to look again."""
+        recheck = POLL_SECONDS_MAX
+        for lease in self.leases.of(body.runner):
+            if lease.job in body.jobs:
+                continue
+            age = self._monotonic() - lease.since
+            if age < LOST_GRACE_SECONDS:
+                recheck = min(recheck, LOST_GRACE_SECONDS - age)
+            else:
+                await self._lost(lease, "runner_restarted")
+        return recheck
+
+    async def _give_back(self, granted: list[Acquired]) -> None:
+        for state in granted:
+            lease = state.lease
+            await self._lost(HeldLease(state.life.job, lease.runner, lease.attempt, lease.epoch, 0, 0), "not_started")
+
+    async def _lost(self, lease: HeldLease, reason: str) -> None:
+        await self._handler.handle(ReportLost(lease.job, epoch=lease.epoch, reason=reason), Origin(self._tenant, "system:gateway"))
+
+    def _wake(self, runner: UUID) -> None:
+        poll = self.ready.polls.get(runner)
+        if poll is not None:
+            poll.news.set()

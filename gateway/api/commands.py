@@ -1,0 +1,238 @@
+"""The write routes of the API: what people ask for, each as one command (or, for a trigger, one a workflow).
+
+Answered once the command is committed, with the position of its last event in `X-Event-Position`. Every POST may carry
+an Idempotency-Key; its scope is tenant, route and target, and what it starts is named by it, so a repeat finds the first
+one. It must never act without the caller's identity in the envelope.
+"""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from commands.handle import Handler, Origin, Outcome
+from commands.trigger import RepositoryFacts, TriggerOutcome, TriggerRequest, WorkflowFile, trigger
+from domain import ids
+from domain.ports import Blobs
+from domain.refusals import Refusal
+from domain.run.commands import CancelRun, NoteRunner, SetWorkflowEnabled
+from domain.workflow.diagnostics import as_json, errors
+from gateway.http import Reply, Request, Route, answer
+from gateway.problems import problem, refused
+from gateway.refusals import Refusals
+
+TRIGGER_BYTES_MAX = 32 * 1024 * 1024
+KEY_LENGTH_MAX = 255
+
+
+class StartRuns(msgspec.Struct, frozen=True):
+    """`POST /api/v1/runs`: an event of a repository with the workflow files of its commit. See commands.trigger."""
+
+    repository: RepositoryFacts
+    source_url: str
+    sha: str
+    ref: str
+    event: str
+    workflows: tuple[WorkflowFile, ...]
+    payload: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    changed_paths: tuple[str, ...] | None = None
+    jobs: tuple[str, ...] = ()
+    matrix: dict[str, tuple[str, ...]] = {}
+    head_ref: str = ""
+    base_ref: str = ""
+
+
+class StartedRun(msgspec.Struct, frozen=True):
+    """A run that was started, or was found started by the same request."""
+
+    run_id: UUID
+    number: int
+    workflow: str
+    position: int
+    url: str
+
+
+class Unstarted(msgspec.Struct, frozen=True):
+    """A workflow that the event does not start."""
+
+    workflow: str
+    reason: str
+
+
+class StartedRuns(msgspec.Struct, frozen=True):
+    """The answer to `POST /api/v1/runs`."""
+
+    runs: tuple[StartedRun, ...]
+    not_triggered: tuple[Unstarted, ...]
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """`POST /api/v1/runs/{id}/cancel`. force: without letting steps clean up."""
+
+    force: bool = False
+    reason: str = "cancelled by request"
+
+
+class ChangeWorkflow(msgspec.Struct, frozen=True):
+    """`PATCH /api/v1/workflows/{id}`. A disabled workflow answers no event until it is enabled again."""
+
+    enabled: bool
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A command was carried out; position: of its last event."""
+
+    id: UUID
+    position: int
+
+
+class Commands:
+    """Serves the write routes. public_url: where people reach this server, for links."""
+
+    def __init__(self, handler: Handler, blobs: Blobs, refusals: Refusals, tenant: str, public_url: str) -> None:
+        self._handler = handler
+        self._blobs = blobs
+        self._refusals = refusals
+        self._tenant = tenant
+        self._public_url = public_url.rstrip("/")
+
+    def routes(self) -> list[Route]:
+        """The write routes' part of the table."""
+        runner = "/api/v1/runners/{id}"
+        return [
+            Route(
+                method="POST",
+                path="/api/v1/runs",
+                role="admin",
+                summary="Start the runs of an event",
+                handle=self.start_runs,
+                body=StartRuns,
+                answers=StartedRuns,
+                status=202,
+                limit_bytes=TRIGGER_BYTES_MAX,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/runs/{id}/cancel",
+                role="admin",
+                summary="Ask for the end of a run",
+                handle=self.cancel_run,
+                body=Cancel,
+                answers=Accepted,
+                status=202,
+            ),
+            Route(
+                method="PATCH",
+                path="/api/v1/workflows/{id}",
+                role="admin",
+                summary="Enable or disable a workflow",
+                handle=self.change_workflow,
+                body=ChangeWorkflow,
+                answers=Accepted,
+            ),
+            Route(method="POST", path=f"{runner}/drain", role="admin", summary="Give it no more jobs; it leaves", handle=self.drain),
+            Route(method="POST", path=f"{runner}/pause", role="admin", summary="Give it no more jobs", handle=self.pause),
+            Route(method="POST", path=f"{runner}/resume", role="admin", summary="Give it jobs again", handle=self.resume),
+            Route(method="DELETE", path=runner, role="admin", summary="Remove a runner for good", handle=self.remove, status=204),
+        ]
+
+    async def start_runs(self, request: Request, body: StartRuns) -> Reply:
+        """Start the runs of an event, or answer as the first time."""
+        key = idempotency_key(request)
+        scope = f"{self._tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
+        facts = {name: getattr(body, name) for name in StartRuns.__struct_fields__}
+        outcome = await trigger(self._handler, self._blobs, TriggerRequest(key=scope, **facts), self._origin(request, scope, key))
+        await self._raise_for(request, body, outcome)
+        runs = tuple(
+            StartedRun(run.run, run.number, run.workflow, run.position, f"{self._public_url}/api/v1/runs/{run.run}") for run in outcome.runs
+        )
+        unstarted = tuple(Unstarted(each.workflow, each.reason) for each in outcome.not_triggered)
+        headers = [position_header(max((run.position for run in runs), default=0))]
+        if outcome.runs and all(run.replayed for run in outcome.runs):
+            headers.append((b"idempotency-replayed", b"true"))
+        return answer(StartedRuns(runs, unstarted), 202, tuple(headers))
+
+    async def cancel_run(self, request: Request, body: Cancel) -> Reply:
+        """Ask for the end of a run."""
+        run = request.params[0]
+        outcome = await self._handle(request, CancelRun(run, body.reason, force=body.force), run)
+        return answer(Accepted(run, outcome.position), 202, (position_header(outcome.position),))
+
+    async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
+        """Switch a workflow on or off; what already runs goes on."""
+        workflow = request.params[0]
+        outcome = await self._handle(request, SetWorkflowEnabled(workflow, enabled=body.enabled), workflow)
+        return answer(Accepted(workflow, outcome.position), 200, (position_header(outcome.position),))
+
+    async def drain(self, request: Request, _body: None) -> Reply:
+        """It finishes what it has, then leaves."""
+        return await self._note(request, "drain")
+
+    async def pause(self, request: Request, _body: None) -> Reply:
+        """It gets no new jobs until resumed."""
+        return await self._note(request, "pause")
+
+    async def resume(self, request: Request, _body: None) -> Reply:
+        """It gets jobs again."""
+        return await self._note(request, "resume")
+
+    async def remove(self, request: Request, _body: None) -> Reply:
+        """It is gone for good."""
+        runner = request.params[0]
+        outcome = await self._handle(request, NoteRunner(runner, "retire", "removed by request"), runner)
+        return Reply(204, headers=(position_header(outcome.position),))
+
+    async def _note(self, request: Request, change: Any) -> Reply:
+        runner = request.params[0]
+        outcome = await self._handle(request, NoteRunner(runner, change, "by request"), runner)
+        return answer(Accepted(runner, outcome.position), 200, (position_header(outcome.position),))
+
+    async def _handle(self, request: Request, command: Any, target: UUID) -> Outcome:
+        key = idempotency_key(request)
+        scope = f"{self._tenant}|{request.scope['method']} {request.scope['path']}"
+        outcome = await self._handler.handle(command, self._origin(request, scope, key))
+        if outcome.refusal is not None:
+            raise await self._refused(request, type(command).__name__, str(target), outcome.refusal)
+        return outcome
+
+    async def _raise_for(self, request: Request, body: StartRuns, outcome: TriggerOutcome) -> None:
+        broken = errors(outcome.diagnostics)
+        if broken:
+            raise problem(
+                422,
+                "workflow_invalid",
+                f"{len(broken)} error(s) in the workflow files of {body.repository.full_name}; nothing was started",
+                hint="ledgermill lint shows them with their lines",
+                errors=tuple(as_json(each) for each in broken),
+            )
+        if outcome.refusal is not None:
+            error = await self._refused(request, "TriggerRun", body.repository.full_name, outcome.refusal)
+            if outcome.refusal.code == "idempotency_key_reused":
+                raise problem(422, outcome.refusal.code, outcome.refusal.message, hint=outcome.refusal.help or "")
+            raise error
+
+    async def _refused(self, request: Request, command: str, target: str, refusal: Refusal) -> Exception:
+        await self._refusals.record(self._origin(request, "refusal", request.request_id), command, target, refusal)
+        return refused(refusal)
+
+    def _origin(self, request: Request, scope: str, key: str) -> Origin:
+        return Origin(self._tenant, request.identity.actor, request.identity.token, ids.command_id(scope, key))
+
+
+def idempotency_key(request: Request) -> str:
+    """The Idempotency-Key, or one drawn now."""
+    given = request.headers.get(b"idempotency-key", b"").decode("latin-1")
+    if not given:
+        return secrets.token_hex(16)
+    if len(given) > KEY_LENGTH_MAX or not given.isprintable():
+        raise problem(
+            422, "bad_idempotency_key", "the Idempotency-Key is too long or not printable", hint=f"at most {KEY_LENGTH_MAX} characters"
+        )
+    return given
+
+
+def position_header(position: int) -> tuple[bytes, bytes]:
+    """`X-Event-Position`, which a query gives back as `at_least`."""
+    return b"x-event-position", str(position).encode()

@@ -1,0 +1,61 @@
+"""Read routes of the event log itself: immutable events, a page at a time or as lines."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from domain.envelope import Recorded
+from gateway.api.reads import PER_PAGE, Cursor, PerPage, Reads, bad_cursor, page, read_cursor, wants_lines
+from gateway.api.shapes import event_json, event_shape
+
+NDJSON = "application/x-ndjson"
+READ_EVENTS = 1000
+
+
+def position_of(cursor: str | None) -> int:
+    """The position in a cursor, 0 without one."""
+    values = read_cursor(cursor)
+    if values is None:
+        return 0
+    if len(values) != 1 or not isinstance(values[0], int):
+        raise bad_cursor(cursor)
+    return values[0]
+
+
+def event_page(request: Request, events: Sequence[Recorded], after: int, per_page: int) -> Response:
+    """The events after a position: all of them as lines, or a page of them."""
+    rest = [event for event in events if event.position > after]
+    if wants_lines(request):
+        return Response(b"".join(event_json(event) + b"\n" for event in rest), media_type=NDJSON)
+    return page(request, rest, per_page, shape=event_shape, cursor=lambda event: [event.position])
+
+
+def event_routes(reads: Reads) -> APIRouter:
+    """`/api/v1/events`."""
+    router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+    @router.get("", summary="The event log; NDJSON by Accept: everything up to now")
+    async def events(
+        request: Request,
+        *,
+        after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        head = await reads.store.head()
+        after = max(after, position_of(cursor))
+        if wants_lines(request):
+            return StreamingResponse(_lines(reads, after, head), media_type=NDJSON)
+        found = await reads.store.read(after, per_page + 1)
+        items = found.events if found else ()
+        return page(request, items, per_page, shape=event_shape, cursor=lambda event: [event.position], head=head)
+
+    return router
+
+
+async def _lines(reads: Reads, after: int, head: int) -> AsyncIterator[bytes]:
+    while after < head and (found := await reads.store.read(after, READ_EVENTS)) is not None:
+        yield b"".join(event_json(event) + b"\n" for event in found.events if event.position <= head)
+        after = found.last

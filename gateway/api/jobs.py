@@ -1,0 +1,65 @@
+"""Read routes of jobs: one job, its attempts, its events."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.api.events import event_page, position_of
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, listing, respond
+from gateway.api.shapes import job_shape
+from gateway.problems import problem
+from projections.rows import Connection
+from projections.status import AttemptRow, JobRow, StepRow
+from projections.status.reads import attempts_of, find_job
+
+
+async def the_job(connection: Connection, job: UUID) -> JobRow:
+    """The job; 404 when there is none."""
+    found = await find_job(connection, job)
+    if found is None:
+        raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
+    return found
+
+
+def job_routes(reads: Reads) -> APIRouter:
+    """The routes below /api/v1/jobs."""
+    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+    @router.get("/{job}", summary="One job with the steps of its last attempt")
+    async def one(job: UUID, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            row = await the_job(connection, job)
+            return respond(job_shape(row, *await attempts_of(connection, [job])))
+
+    @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it")
+    async def attempts(request: Request, job: UUID, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            row = await the_job(connection, job)
+            found, steps = await attempts_of(connection, [job])
+        return listing(request, (_attempt(row, attempt, steps) for attempt in found))
+
+    @router.get("/{job}/events", summary="The events of a job, in order; NDJSON by Accept")
+    async def events(
+        request: Request,
+        job: UUID,
+        *,
+        after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        found = await reads.store.load(job)
+        if not found:
+            raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
+        return event_page(request, found, max(after, position_of(cursor)), per_page)
+
+    return router
+
+
+def _attempt(job: JobRow, attempt: AttemptRow, steps: list[StepRow]) -> dict[str, Any]:
+    """An attempt; its steps as in the job's own shape, but of this attempt."""
+    was = msgspec.structs.replace(job, attempt=attempt.attempt)
+    return {**msgspec.structs.asdict(attempt), "steps": job_shape(was, [attempt], steps).steps}

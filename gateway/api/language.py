@@ -1,0 +1,177 @@
+"""Questions about workflow files: are they valid, and what would an event start. No side effects.
+
+The answers come from the same functions that decide when an event is really taken (commands.trigger.select), so what is
+planned here is what would run. It must never write: no event, no blob, no refusal in the audit.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+import msgspec
+
+from commands.trigger import NotTriggered, RepositoryFacts, TriggerRequest, WorkflowFile, select
+from domain.workflow import matrix, plan, reader, support
+from domain.workflow.diagnostics import Diagnostic, as_json, errors
+from domain.workflow.model import Job, Workflow
+from gateway.api.commands import TRIGGER_BYTES_MAX
+from gateway.http import Reply, Request, Route, answer
+
+
+class ValidateWorkflows(msgspec.Struct, frozen=True):
+    """`POST /api/v1/workflows/validate`. called: texts of called workflows by reference; without, calls are not followed."""
+
+    workflows: tuple[WorkflowFile, ...]
+    called: dict[str, str] | None = None
+    untrusted_values: Literal["warn", "deny"] = "warn"
+
+
+class Validated(msgspec.Struct, frozen=True):
+    """A file's verdict. valid: GitHub accepts it; runnable: this version runs all of it."""
+
+    workflow: str
+    valid: bool
+    runnable: bool
+    diagnostics: tuple[dict[str, Any], ...]
+
+
+class ValidatedWorkflows(msgspec.Struct, frozen=True):
+    """The answer to `POST /api/v1/workflows/validate`."""
+
+    valid: bool
+    workflows: tuple[Validated, ...]
+
+
+class PlanRuns(msgspec.Struct, frozen=True):
+    """`POST /api/v1/workflows/plan`: an event as for `POST /runs`, without a commit."""
+
+    workflows: tuple[WorkflowFile, ...]
+    event: str = "push"
+    ref: str = "refs/heads/main"
+    payload: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    changed_paths: tuple[str, ...] | None = None
+    jobs: tuple[str, ...] = ()
+
+
+class PlannedJob(msgspec.Struct, frozen=True):
+    """A job that the run would have. matrix: its combinations; None where they are only known while the run goes on."""
+
+    key: str
+    name: str
+    needs: tuple[str, ...]
+    condition: str
+    runs_on: tuple[str, ...] | str
+    steps: int
+    matrix: tuple[dict[str, Any], ...] | None
+
+
+class PlannedRun(msgspec.Struct, frozen=True):
+    """A run that the event would start."""
+
+    workflow: str
+    name: str | None
+    inputs: dict[str, Any]
+    jobs: tuple[PlannedJob, ...]
+
+
+class PlannedRuns(msgspec.Struct, frozen=True):
+    """The answer to `POST /api/v1/workflows/plan`. valid: false where an error in the files would stop them all."""
+
+    valid: bool
+    runs: tuple[PlannedRun, ...]
+    not_triggered: tuple[NotTriggered, ...]
+    diagnostics: tuple[dict[str, Any], ...]
+
+
+def language_routes() -> list[Route]:
+    """The routes' part of the table. Reading big files takes a while, so it is done beside the loop."""
+    return [
+        Route(
+            method="POST",
+            path="/api/v1/workflows/validate",
+            role="admin",
+            summary="Check workflow files",
+            handle=_validate,
+            body=ValidateWorkflows,
+            answers=ValidatedWorkflows,
+            limit_bytes=TRIGGER_BYTES_MAX,
+        ),
+        Route(
+            method="POST",
+            path="/api/v1/workflows/plan",
+            role="admin",
+            summary="Tell what an event would start",
+            handle=_plan,
+            body=PlanRuns,
+            answers=PlannedRuns,
+            limit_bytes=TRIGGER_BYTES_MAX,
+        ),
+    ]
+
+
+async def _validate(_request: Request, body: ValidateWorkflows) -> Reply:
+    return answer(await asyncio.to_thread(validated, body))
+
+
+async def _plan(_request: Request, body: PlanRuns) -> Reply:
+    return answer(await asyncio.to_thread(planned, body))
+
+
+def validated(body: ValidateWorkflows) -> ValidatedWorkflows:
+    """The verdict on each file."""
+    found = tuple(_verdict(file, body) for file in body.workflows)
+    return ValidatedWorkflows(all(each.valid for each in found), found)
+
+
+def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
+    # Everything that GitHub has released is on, as it is when no options are given.
+    options = {"untrusted-values": body.untrusted_values, "experimental-features": {"all": True}}
+    workflow, found = reader.read(file.path, file.text, body.called, options)
+    missing = support.unsupported(workflow) if workflow is not None else []
+    return Validated(file.path, workflow is not None, workflow is not None and not missing, _shown([*found, *missing]))
+
+
+def planned(body: PlanRuns) -> PlannedRuns:
+    """What the event would start."""
+    request = TriggerRequest(
+        key="plan",
+        repository=RepositoryFacts("", "", ""),
+        source_url="",
+        sha="",
+        ref=body.ref,
+        event=body.event,
+        workflows=body.workflows,
+        payload=body.payload,
+        inputs=body.inputs,
+        changed_paths=body.changed_paths,
+        jobs=body.jobs,
+    )
+    matches, rejected, found = select(request)
+    valid = not errors(found)
+    runs = tuple(PlannedRun(each.file.path, each.workflow.name, each.inputs, _jobs(each.workflow, body.jobs)) for each in matches)
+    return PlannedRuns(valid, runs if valid else (), tuple(rejected), _shown(found))
+
+
+def _jobs(workflow: Workflow, only: tuple[str, ...]) -> tuple[PlannedJob, ...]:
+    return tuple(
+        PlannedJob(node.key, node.name, node.needs, node.condition, job.runs_on, len(job.steps), _combinations(job))
+        for node in plan.nodes(workflow, only)
+        for job in (workflow.jobs[node.key],)
+    )
+
+
+def _combinations(job: Job) -> tuple[dict[str, Any], ...] | None:
+    """The combinations of a matrix that is written out; an empty one for a job without a matrix."""
+    strategy = job.strategy
+    if strategy is None or (strategy.matrix is None and strategy.whole is None):
+        return ()
+    if not isinstance(strategy.matrix, dict) or b"${{" in msgspec.json.encode(strategy.matrix):
+        return None
+    try:
+        return tuple(matrix.expand(strategy.matrix))
+    except matrix.MatrixError:
+        return None
+
+
+def _shown(found: list[Diagnostic]) -> tuple[dict[str, Any], ...]:
+    return tuple(as_json(each) for each in found)

@@ -1,0 +1,164 @@
+"""Read routes of everything around runs: repositories, workflows, queue, runners, audit, and the views themselves."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, LiteralString
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.api import deeds
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
+from gateway.problems import problem
+from projections import fleet, positions
+from projections.audit import AUDIT_TABLE
+from projections.catalogue import VIEWS
+from projections.rebuild import rebuild
+from projections.repositories import REPOSITORY_TABLE, WORKFLOW_TABLE
+from projections.select import Order, select
+from projections.table import Row, Table
+
+BY_NAME = Order(("full_name", "id"))
+BY_PATH = Order(("path", "id"))
+NEWEST_FIRST = Order(("position",), descending=True)
+
+Condition = tuple[LiteralString, Any]
+
+
+async def selected(
+    reads: Reads, table: Table, conditions: Sequence[Condition], order: Order, *, per_page: int = 1, cursor: str | None = None
+) -> list[Row]:
+    """One page of rows and one more; 422 for a cursor of another list."""
+    given = [each for each in conditions if each[1] is not None]
+    async with reads.connections() as connection:
+        try:
+            return await select(connection, table, given, order, per_page + 1, after=read_cursor(cursor))
+        except ValueError as error:
+            raise bad_cursor(cursor) from error
+
+
+def overview_routes(reads: Reads) -> APIRouter:
+    """`/api/v1/repositories`, `/workflows`, `/queue`, `/runners`."""
+    router = APIRouter(prefix="/api/v1", tags=["overview"])
+
+    @router.get("/repositories", summary="List repositories by name")
+    async def repositories(request: Request, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None) -> Response:
+        await reads.reached(at_least, "repositories")
+        found = await selected(reads, REPOSITORY_TABLE, [("tenant = %s", reads.tenant)], BY_NAME, per_page=per_page, cursor=cursor)
+        return page(request, found, per_page, shape=same, cursor=BY_NAME.after)
+
+    @router.get("/repositories/{repository}", summary="One repository")
+    async def repository(repository: UUID, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "repositories")
+        conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", repository)]
+        return respond(only(await selected(reads, REPOSITORY_TABLE, conditions, BY_NAME), "repository", repository))
+
+    @router.get("/workflows", summary="List workflow files by path")
+    async def workflows(
+        request: Request,
+        *,
+        repository: UUID | None = None,
+        at_least: AtLeast = None,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        await reads.reached(at_least, "repositories")
+        conditions: list[Condition] = [("tenant = %s", reads.tenant), ("repository_id = %s", repository)]
+        found = await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH, per_page=per_page, cursor=cursor)
+        return page(request, found, per_page, shape=same, cursor=BY_PATH.after)
+
+    @router.get("/workflows/{workflow}", summary="One workflow file")
+    async def workflow(workflow: UUID, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "repositories")
+        conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", workflow)]
+        row = only(await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH), "workflow", workflow)
+        return respond(row, headers={"ETag": f'"{row.version}"'})
+
+    @router.get("/queue", summary="What waits for a runner, by labels, and why")
+    async def queue(request: Request, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "queue", "runners", "status")
+        async with reads.connections() as connection:
+            lanes = await fleet.lanes(connection, reads.tenant)
+        return listing(request, lanes, depth=sum(lane.depth for lane in lanes))
+
+    @router.get("/runners", summary="List runners and what they work on")
+    async def runners(request: Request, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "runners", "status")
+        async with reads.connections() as connection:
+            return listing(request, await fleet.runners(connection, reads.tenant))
+
+    return router
+
+
+def record_routes(reads: Reads) -> APIRouter:
+    """`/api/v1/audit` and `/api/v1/projections`."""
+    router = APIRouter(prefix="/api/v1", tags=["records"])
+
+    @router.get("/audit", summary="Who did what, to what, when, by which command; refusals too; newest first")
+    async def audit(
+        request: Request,
+        *,
+        actor: str | None = None,
+        type: Annotated[str | None, Query(description="The name of an event.")] = None,  # noqa: A002 - the parameter's name in the API
+        target: str | None = None,
+        since: datetime | None = None,
+        people: Annotated[bool, Query(description="Only what people asked for, and whatever was refused to anybody.")] = False,
+        at_least: AtLeast = None,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        await reads.reached(at_least, "audit", "status")
+        conditions: list[Condition] = [
+            ("tenant = %s", reads.tenant),
+            ("actor = %s", actor),
+            ("type = %s", type),
+            ("target = %s", target),
+            ("at >= %s", since),
+            ("(actor NOT LIKE %s OR outcome <> 'done')", "runner:%" if people else None),
+            ("type <> %s", "RunNumbered" if people else None),  # RunTriggered of the same commit says more
+        ]
+        found = await selected(reads, AUDIT_TABLE, conditions, NEWEST_FIRST, per_page=per_page, cursor=cursor)
+        async with reads.connections() as connection:
+            names = await deeds.names(connection, found)
+        return page(request, found, per_page, shape=lambda row: deeds.deed(row, names), cursor=NEWEST_FIRST.after)
+
+    @router.get("/projections", summary="The views, how far they are, and how far behind the log")
+    async def projections(request: Request) -> Response:
+        async with reads.connections() as connection:
+            places = await positions.places(connection)
+        head = await reads.store.head()
+        shown = [
+            {
+                "name": place.view,
+                "position": place.position,
+                "lag": max(0, head - place.position),
+                "rebuilds": place.generation - 1,
+                "tables": [f"views.{table.name}" for table in VIEWS[place.view].tables] if place.view in VIEWS else [],
+            }
+            for place in sorted(places, key=lambda place: place.view)
+        ]
+        return listing(request, shown, head=head)
+
+    @router.post("/projections/{name}/rebuild", summary="Build a view anew from position 0, then put it in its place")
+    async def rebuild_view(name: str) -> Response:
+        if name not in VIEWS:
+            raise problem(404, "projection_not_found", f'there is no view "{name}"', hint=f"the views are {', '.join(VIEWS)}")
+        async with reads.connections() as connection:
+            position = await rebuild(connection, reads.feed, VIEWS[name])
+        return respond({"name": name, "position": position})
+
+    return router
+
+
+def same(row: Any) -> Any:
+    """Rows of small views are what the API shows."""
+    return row
+
+
+def only(found: list[Any], kind: str, identity: UUID) -> Any:
+    """The one row; 404 when there is none."""
+    if not found:
+        raise problem(
+            404, f"{kind}_not_found", f"there is no {kind} {identity}", hint=f"GET /api/v1/{kind}s lists them".replace("ys ", "ies ")
+        )
+    return found[0]

@@ -1,0 +1,160 @@
+"""Time travel and proof: a run as it stood at any moment, and its views compared with the fold of its events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from domain import invariants
+from domain.envelope import Recorded
+from gateway.api.reads import Reads, respond
+from gateway.api.runs import run_id
+from gateway.api.shapes import grouped, job_shape, run_shape
+from gateway.problems import problem
+from gateway.run_history import run_history
+from projections.catalogue import VIEWS
+from projections.state import RunState, run_state, until
+from projections.verify import Difference, Verification, verify_run, verify_store
+
+STORE_POSITIONS_MAX = 200_000
+"""Up to this size the whole store is proved along with a run: it takes about two seconds."""
+
+Scope = Literal["run", "store"]
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """One difference: what the view holds, and what the events say. column: None where the whole row is one too many or few."""
+
+    view: str
+    table: str
+    key: str
+    column: str | None
+    stored: Any
+    rebuilt: Any
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """The answer to a replay. scope: "store" when every row of every view was compared, else "run".
+
+    breaches: of the invariants, as domain.invariants tells them. clean: neither differences nor breaches.
+    """
+
+    run_id: UUID
+    scope: Scope
+    position: int
+    events: int
+    rows: int
+    views: tuple[str, ...]
+    clean: bool
+    differences: tuple[Compared, ...]
+    breaches: tuple[Any, ...]
+
+
+class ReplayRequest(msgspec.Struct, frozen=True):
+    """scope: "run" or "store"; by default the whole store where it is small enough."""
+
+    scope: Scope | None = None
+
+
+def replay_routes(reads: Reads) -> APIRouter:
+    """State and replay below /api/v1/runs."""
+    router = APIRouter(prefix="/api/v1/runs", tags=["replay"])
+
+    @router.get("/{run}/state", summary="The run as it stood at a position or time, by default now")
+    async def state(run: str, at: str | None = None) -> Response:
+        events = await history(reads, await run_id(reads, run))
+        position, instant = point(at)
+        return respond(shown(run_state(until(events, position=position, at=instant)), reads.public_url))
+
+    @router.post("/{run}/replay", summary="Fold the events again and compare every row of the views; prove the invariants")
+    async def replay(request: Request, run: str) -> Response:
+        body = await request.body()
+        try:
+            wanted = msgspec.json.decode(body or b"{}", type=ReplayRequest)
+        except msgspec.DecodeError as error:
+            raise problem(422, "bad_body", str(error), hint='send {"scope": "run"}, {"scope": "store"} or nothing') from error
+        return respond(await verified(reads, await run_id(reads, run), wanted.scope))
+
+    return router
+
+
+async def history(reads: Reads, run: UUID) -> list[Recorded]:
+    """All events of a run up to now."""
+    return await run_history(reads.store, run, await reads.store.head())
+
+
+def point(at: str | None) -> tuple[int | None, datetime | None]:
+    """A position or an instant."""
+    if at is None:
+        return None, None
+    if at.isascii() and at.isdigit():
+        return int(at), None
+    try:
+        instant = datetime.fromisoformat(at)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise problem(
+            422, "bad_point", f"at={at} is neither a position nor a time", hint="give digits, or a time such as 2026-11-21T10:00:00Z"
+        )
+    return None, instant
+
+
+def shown(state: RunState, base_url: str) -> dict[str, Any]:
+    """A state in the shapes of the API."""
+    by_job = grouped(state.attempts, state.steps)
+    return {
+        "position": state.position,
+        "events": state.events,
+        "run": run_shape(state.run, base_url) if state.run else None,
+        "jobs": [job_shape(job, *by_job[job.id]) for job in state.jobs],
+        "attempts": state.attempts,
+    }
+
+
+async def verified(reads: Reads, run: UUID, scope: Scope | None) -> Replayed:
+    """Prove a run, and the whole store with it where that was asked for or is cheap."""
+    head = await reads.store.head()
+    scope = scope or ("store" if head <= STORE_POSITIONS_MAX else "run")
+    await reads.reached(head, *VIEWS)
+    events = await history(reads, run)
+    views = tuple(VIEWS.values())
+    own = await verify_run(reads.connections, reads.store, views, run, events)
+    if scope == "run":
+        # a cause may lie outside the run (a runner that was lost), so causes are not judged on a part of the log
+        return _replayed(run, scope, own, [breach for breach in invariants.check(events) if breach.invariant != 8])
+    whole = await verify_store(reads.connections, reads.store, views)
+    log = [event async for event in everything(reads, head)]
+    return _replayed(run, scope, whole, invariants.check(log))
+
+
+async def everything(reads: Reads, head: int) -> Any:
+    """The log up to a position."""
+    after = 0
+    while after < head and (found := await reads.store.read(after, 10_000)) is not None:
+        for event in found.events:
+            if event.position <= head:
+                yield event
+        after = found.last
+
+
+def _replayed(run: UUID, scope: Scope, found: Verification, breaches: Sequence[Any]) -> Replayed:
+    return Replayed(
+        run_id=run,
+        scope=scope,
+        position=found.position,
+        events=found.events,
+        rows=found.rows,
+        views=tuple(VIEWS),
+        clean=not found.differences and not breaches,
+        differences=tuple(map(_compared, found.differences)),
+        breaches=tuple(breaches),
+    )
+
+
+def _compared(each: Difference) -> Compared:
+    key = ", ".join(f"{column}={value}" for column, value in each.key.items())
+    return Compared(each.view, each.table, f"{each.table}({key})", each.column, each.found, each.expected)

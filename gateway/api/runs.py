@@ -1,0 +1,117 @@
+"""Read routes of runs: list, one run, its jobs, its events. A run may be named as in the CLI: id, prefix, `latest`, N, NAME#N."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway.api.events import event_page, position_of
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, page, read_cursor, respond
+from gateway.api.shapes import grouped, job_shape, run_shape
+from gateway.problems import problem
+from gateway.run_history import run_history
+from projections.rows import Connection
+from projections.status import RunRow
+from projections.status.reads import AS_PLANNED, NEWEST_FIRST, RunFilter, attempts_of, find_runs, jobs_of, list_runs
+
+PER_PAGE_JOBS = 100
+
+
+async def the_run(connection: Connection, tenant: str, name: str) -> RunRow:
+    """The run that `name` means; 404 when there is none, 409 with the candidates when there are several."""
+    found = await find_runs(connection, tenant, name)
+    if not found:
+        raise problem(404, "run_not_found", f'no run is called "{name}"', hint="GET /api/v1/runs lists them")
+    if len(found) > 1:
+        candidates = tuple({"pointer": str(run.id), "message": f"{run.workflow_path}#{run.number} {run.status}"} for run in found[:10])
+        raise problem(
+            409,
+            "run_ambiguous",
+            f'"{name}" may mean any of {len(found)} runs',
+            hint="write WORKFLOW#N or more of the id",
+            errors=candidates,
+        )
+    return found[0]
+
+
+def run_routes(reads: Reads) -> APIRouter:
+    """The routes below /api/v1/runs."""
+    router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+
+    @router.get("", summary="List runs, newest first")
+    async def list_(
+        request: Request,
+        *,
+        status: Annotated[str | None, Query(description="A status or a conclusion.")] = None,
+        branch: str | None = None,
+        event: str | None = None,
+        actor: str | None = None,
+        workflow: Annotated[str | None, Query(description="A workflow's name or path.")] = None,
+        since: datetime | None = None,
+        at_least: AtLeast = None,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        await reads.reached(at_least, "status")
+        wanted = RunFilter(reads.tenant, status, branch, event, actor, workflow, since)
+        async with reads.connections() as connection:
+            try:
+                found = await list_runs(connection, wanted, per_page + 1, read_cursor(cursor))
+            except ValueError as error:
+                raise bad_cursor(cursor) from error
+        return page(request, found, per_page, shape=lambda run: run_shape(run, reads.public_url), cursor=NEWEST_FIRST.after)
+
+    @router.get("/{run}", summary="One run")
+    async def one(run: str, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            return respond(run_shape(await the_run(connection, reads.tenant, run), reads.public_url))
+
+    @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt")
+    async def jobs(
+        request: Request,
+        run: str,
+        *,
+        run_attempt: Annotated[int | None, Query(ge=1, description="1 + number of re-runs; the last one by default.")] = None,
+        at_least: AtLeast = None,
+        per_page: PerPage = PER_PAGE_JOBS,
+        cursor: Cursor = None,
+    ) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            row = await the_run(connection, reads.tenant, run)
+            try:
+                found = await jobs_of(connection, row.id, run_attempt or row.run_attempt, per_page + 1, read_cursor(cursor))
+            except ValueError as error:
+                raise bad_cursor(cursor) from error
+            attempts, steps = await attempts_of(connection, [job.id for job in found])
+        by_job = grouped(attempts, steps)
+        return page(request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id]), cursor=AS_PLANNED.after)
+
+    @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept")
+    async def events(
+        request: Request,
+        run: str,
+        *,
+        after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
+        per_page: PerPage = PER_PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        identity = await run_id(reads, run)
+        found = await run_history(reads.store, identity, await reads.store.head())
+        return event_page(request, found, max(after, position_of(cursor)), per_page)
+
+    return router
+
+
+async def run_id(reads: Reads, name: str) -> UUID:
+    """The id behind a name; an id needs no view, so it is found as soon as the run is in the log."""
+    try:
+        identity = UUID(name)
+    except ValueError:
+        async with reads.connections() as connection:
+            return (await the_run(connection, reads.tenant, name)).id
+    if not await reads.store.load(identity):
+        raise problem(404, "run_not_found", f"there is no run {identity}", hint="GET /api/v1/runs lists them")
+    return identity

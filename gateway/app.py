@@ -1,0 +1,144 @@
+"""The one ASGI application: hot routes from the table, everything else from FastAPI, the same manners for both.
+
+Every answer carries X-Request-Id; every error is an RFC 9457 problem, also the unexpected ones, whose traces go to the
+log and never to a client; every path but the few public ones needs a bearer token of the right role; no body is read
+further than its limit.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from gateway.auth import Identity, Role, Tokens
+from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
+from gateway.problems import MEDIA_TYPE, body, from_exception, problem
+
+log = logging.getLogger(__name__)
+
+PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect"})
+REST_BYTES_MAX = 2 * 1024 * 1024
+
+
+class App:
+    """Serves one gateway. rest: what is not in the table."""
+
+    def __init__(self, table: Table, rest: AsgiApp, tokens: Tokens) -> None:
+        self._table = table
+        self._rest = rest
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        answer = Answer(send, secrets.token_hex(8))
+        try:
+            await self._serve(scope, receive, answer)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it is, the client gets a problem
+            await self._fail(scope, answer, error)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        found = self._table.find(scope["method"], scope["path"])
+        if found is None:
+            await self._serve_rest(scope, receive, answer)
+            return
+        route, params = found
+        identity = self._authenticated(scope, route.role)
+        request = Request(scope, receive, identity, answer.request_id, params)
+        try:
+            await self._serve_route(route, request, answer)
+        finally:
+            request.close()
+
+    async def _serve_route(self, route: Route, request: Request, answer: "Answer") -> None:
+        content = await request.body(route.limit_bytes)
+        if route.stream is not None:
+            await route.stream(request, answer)
+            return
+        assert route.handle is not None, "a route has either a handler or a stream"  # noqa: S101 - a fact of the table
+        reply = await route.handle(request, self._table.decode(route, content))
+        if reply is not None:
+            await answer.reply(reply)
+
+    async def _serve_rest(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        state = scope.setdefault("state", {})
+        state["request_id"] = answer.request_id
+        if scope["path"] not in PUBLIC:
+            state["identity"] = self._authenticated(scope, "admin")
+        await self._rest(scope, bounded(receive, REST_BYTES_MAX), answer)
+
+    def _authenticated(self, scope: Scope, role: Role) -> Identity:
+        authorization = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        identity = self._tokens.identify(authorization)
+        if identity is None:
+            what = "this request carries no bearer token" if authorization is None else "the bearer token of this request is not known here"
+            raise problem(
+                401,
+                "not_authenticated",
+                what,
+                hint="send Authorization: Bearer with the text of DATA/token, as `ledgermill --data DATA` does",
+            )
+        if identity.role != role:
+            raise problem(
+                403, "wrong_role", f"this needs a token of role {role}, the one given has role {identity.role}", hint=ROLE_HINTS[role]
+            )
+        return identity
+
+    async def _fail(self, scope: Scope, answer: "Answer", error: Exception) -> None:
+        shown = from_exception(error)
+        status = shown.problem.status
+        if status == 500:
+            log.error("%s %s failed (request %s)", scope["method"], scope["path"], answer.request_id, exc_info=error)
+        if answer.started:
+            raise error
+        headers = [(name.lower().encode(), value.encode()) for name, value in shown.headers]
+        if status == 413:
+            headers.append((b"connection", b"close"))
+        await answer.reply(Reply(status, body(shown, answer.request_id), tuple(headers), MEDIA_TYPE.encode()))
+
+
+ROLE_HINTS: dict[Role, str] = {
+    "admin": "use the token in DATA/token",
+    "runner": "use the token in DATA/runner-token",
+}
+
+
+class Answer:
+    """`send` of one request: adds X-Request-Id to the headers and knows whether the answer has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        """ASGI send."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+    async def reply(self, reply: Reply) -> None:
+        """Send a whole answer."""
+        headers = [(b"content-length", str(len(reply.body)).encode()), *reply.headers]
+        if reply.status != 204:
+            headers.append((b"content-type", reply.content_type))
+        await self({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def bounded(receive: Receive, limit_bytes: int) -> Callable[[], Awaitable[Message]]:
+    """`receive` that refuses a body longer than limit_bytes as it arrives."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit_bytes:
+            raise too_large(limit_bytes)
+        return message
+
+    return counted

@@ -1,0 +1,80 @@
+"""Who is asking: bearer tokens of the data directory, and the two roles they stand for.
+
+A server keeps two tokens in its data directory, each in a file of mode 0600: `token` (role admin: people and the CLI)
+and `runner-token` (role runner: the runner protocol only). Only their SHA-256 digests stay in memory, compared in
+constant time. The actor that events name is an opaque id, never a person.
+
+It must never write a token to a log, an event or an answer.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+ADMIN_FILE = "token"
+RUNNER_FILE = "runner-token"
+
+Role = Literal["admin", "runner"]
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token)."""
+
+    role: Role
+    actor: str
+    token: str
+
+
+class Tokens:
+    """The tokens that this server accepts."""
+
+    def __init__(self, *, admin: str, runner: str) -> None:
+        self._known: list[tuple[bytes, Identity]] = []
+        for role, token in (("admin", admin), ("runner", runner)):
+            digest = hashlib.sha256(token.encode()).digest()
+            name = digest.hex()[:12]
+            self._known.append((digest, Identity(role=role, actor=f"{role}-{name}", token=name)))  # type: ignore[arg-type]  # the two literals above
+
+    def identify(self, authorization: bytes | str | None) -> Identity | None:
+        """The caller behind an Authorization header's value, or None where it is missing or wrong."""
+        if authorization is None:
+            return None
+        text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
+        scheme, _, token = text.partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        digest = hashlib.sha256(token.strip().encode()).digest()
+        found = None
+        for known, identity in self._known:
+            if hmac.compare_digest(known, digest):
+                found = identity
+        return found
+
+
+def ensure_tokens(data: Path) -> Tokens:
+    """The tokens of a data directory (made at the first start)."""
+    return Tokens(admin=_ensure(data / ADMIN_FILE), runner=_ensure(data / RUNNER_FILE))
+
+
+def _ensure(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(32)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(partial, path)  # never replaces a token that another process made in the same moment
+    except FileExistsError:
+        token = path.read_text().strip()
+    partial.unlink()
+    return token

@@ -1,0 +1,177 @@
+"""The HTTP client of the verbs: JSON, lists with cursors, NDJSON and event streams that resume, on the standard library.
+
+The standard library, because a verb that only asks a question must start in a tenth of a second, and aiohttp alone takes
+longer to import. A connection per request, or per stream. It must never print, and never retry a command (POST): only
+reads and streams are asked again.
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from gateway.cli.errors import CliError, from_problem
+
+API = "/api/v1"
+PATIENCE_SECONDS = 30
+"""How long a stream may be broken before the verb gives up; the run goes on in any case."""
+
+
+class ServerSent(msgspec.Struct, frozen=True):
+    """One server-sent event. data: its JSON, None for an empty one."""
+
+    id: str
+    event: str
+    data: Any
+
+
+class Client:
+    """A server and the token for it. Safe for use by several threads: it holds no connection."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        parts = urlsplit(self.url)
+        self._secure = parts.scheme == "https"
+        self._place = parts.netloc
+        self._prefix = parts.path
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON answer of a query. Raises CliError for any problem."""
+        with self._open("GET", _with(path, params), timeout=60) as response:
+            return json.loads(response.read())
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """The JSON answer of a command, None where it has none."""
+        with self._open("POST", path, timeout=120, body=msgspec.json.encode({} if body is None else body)) as response:
+            content = response.read()
+            return json.loads(content) if content else None
+
+    def patch(self, path: str, body: Any) -> Any:
+        """The JSON answer of a change."""
+        with self._open("PATCH", path, timeout=60, body=msgspec.json.encode(body)) as response:
+            return json.loads(response.read())
+
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        with self._open("DELETE", path, timeout=60) as response:
+            response.read()
+
+    def items(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page as they are needed."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, **params)
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def lines(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The records of an NDJSON answer, as they arrive."""
+        with self._open("GET", _with(path, params), timeout=60, accept="application/x-ndjson") as response:
+            for line in response:
+                if line.strip():
+                    yield json.loads(line)
+
+    def stream(self, path: str, after: str | None = None, **params: Any) -> Iterator[ServerSent]:
+        """Server-sent events until `event: end`. A broken connection is opened again after the last id seen."""
+        last, broken_at = after, None
+        while True:
+            try:
+                for sent in self._listen(_with(path, params), last):
+                    last, broken_at = sent.id or last, None
+                    if sent.event == "end":
+                        return
+                    yield sent
+                reason: Exception = ConnectionError("the server closed the stream")
+            except (OSError, http.client.HTTPException) as error:
+                reason = error
+            except CliError as error:
+                if error.code != "API001":
+                    raise
+                reason = error
+            broken_at = broken_at or time.monotonic()
+            if time.monotonic() - broken_at > PATIENCE_SECONDS:
+                raise CliError("API002", f"the stream {path} broke and did not come back", because=str(reason)) from reason
+            time.sleep(0.25)
+
+    def _listen(self, path: str, last: str | None) -> Iterator[ServerSent]:
+        headers = {"Last-Event-ID": last} if last else {}
+        with self._open("GET", path, timeout=60, accept="text/event-stream", headers=headers) as response:
+            yield from parse_events(iter(response.readline, b""))
+
+    def _open(
+        self, method: str, path: str, *, timeout: float, body: bytes | None = None, accept: str = "application/json", headers: Any = ()
+    ) -> "_Answer":
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._place, timeout=timeout)
+        sent = {"Authorization": f"Bearer {self.token}", "Accept": accept, **dict(headers)}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            connection.request(method, f"{self._prefix}{API}{path}", body=body, headers=sent)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise CliError(
+                "API001", f"no answer from {self.url}", because=str(error) or type(error).__name__, help="ledgermill status"
+            ) from error
+        if response.status >= 400:
+            content = response.read()
+            connection.close()
+            raise from_problem(response.status, _problem(content), f"{method} {path}")
+        return _Answer(connection, response)
+
+
+class _Answer:
+    """A response whose connection is closed with it."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self._response = response
+
+    def __enter__(self) -> http.client.HTTPResponse:
+        return self._response
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+        self._connection.close()
+
+
+def parse_events(lines: Iterator[bytes]) -> Iterator[ServerSent]:
+    """The events of an event stream (WHATWG): fields until an empty line; comments and unknown fields are ignored."""
+    identity, event, data = "", "message", list[str]()
+    for raw in lines:
+        line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+        if not line:
+            if data or event != "message":
+                text = "\n".join(data)
+                yield ServerSent(identity, event, json.loads(text) if text else None)
+            event, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "id":
+            identity = value
+        elif field == "event":
+            event = value
+        elif field == "data":
+            data.append(value)
+
+
+def _with(path: str, params: dict[str, Any]) -> str:
+    given = {key.rstrip("_"): value for key, value in params.items() if value is not None}
+    return f"{quote(path)}?{urlencode(given)}" if given else quote(path)
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {"detail": content.decode(errors="replace").strip()[:300]}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,82 @@
+"""Follows runs to their end: a thread for each run's events and for each job's log, one queue for whoever draws them.
+
+Threads, because each stream is a blocking read, and the drawer must stay free to react to Ctrl-C. They are daemons: a
+verb that leaves early does not wait for them. A log thread starts when its job is acquired and ends with the job.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.cli.client import Client
+from gateway.cli.errors import CliError
+
+Json = dict[str, Any]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """Something came: an event of a run, or a line of a job's log (then job is set). None, None: nothing for a while."""
+
+    run: str = ""
+    job: str = ""
+    value: Json | None = None
+
+
+class Follower:
+    """Reads the streams of some runs."""
+
+    def __init__(self, client: Client, runs: list[str]) -> None:
+        self._client = client
+        self._news: queue.Queue[Seen | CliError | None] = queue.Queue(maxsize=20_000)
+        self._logs: set[str] = set()
+        self._lock = threading.Lock()
+        self._open = 0
+        for run in runs:
+            self._start(self._events, run)
+
+    def seen(self, tick_seconds: float) -> Iterator[Seen]:
+        """Everything until all streams have ended; an empty Seen whenever nothing came for tick_seconds."""
+        while self._open:
+            try:
+                news = self._news.get(timeout=tick_seconds)
+            except queue.Empty:
+                yield Seen()
+                continue
+            if isinstance(news, CliError):
+                raise news
+            if news is not None:
+                yield news
+            else:
+                with self._lock:
+                    self._open -= 1
+
+    def _start(self, target: Callable[[str], None], identity: str) -> None:
+        with self._lock:
+            self._open += 1
+        threading.Thread(target=self._guarded, args=(target, identity), daemon=True).start()
+
+    def _guarded(self, target: Callable[[str], None], identity: str) -> None:
+        try:
+            target(identity)
+        except CliError as error:
+            self._news.put(error)
+        finally:
+            self._news.put(None)
+
+    def _events(self, run: str) -> None:
+        for sent in self._client.stream(f"/runs/{run}/stream"):
+            event = sent.data
+            if not event:
+                continue
+            self._news.put(Seen(run=run, value=event))
+            if event["type"] == "JobAcquired" and event["stream"] not in self._logs:
+                self._logs.add(event["stream"])
+                self._start(self._lines, event["stream"])
+
+    def _lines(self, job: str) -> None:
+        for sent in self._client.stream(f"/jobs/{job}/logs/stream"):
+            if sent.data:
+                self._news.put(Seen(job=job, value=sent.data))

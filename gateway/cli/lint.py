@@ -1,0 +1,59 @@
+"""`lint [FILES]`: check workflow files as the server would read them. Needs neither a server nor a git repository."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from domain.workflow import reader, support
+from domain.workflow.codes import EXPLANATIONS
+from domain.workflow.diagnostics import Diagnostic, annotation, as_json, errors, human, sarif
+from gateway.cli import render
+from gateway.cli.errors import CliError, Exit
+
+FORMATS = ("text", "json", "sarif", "github")
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How findings are written.")
+def lint(*, files: tuple[Path, ...], form: str) -> int:
+    """Check FILES (all of .github/workflows): file:line:col: message [CODE]. Exit 1 when there is an error."""
+    chosen = files or tuple(sorted(path for path in Path(".github/workflows").glob("*") if path.suffix in (".yml", ".yaml")))
+    if not chosen:
+        raise CliError("RUN003", "there are no workflow files in .github/workflows", help="name files: ledgermill lint FILE")
+    texts = {str(path): _text(path) for path in chosen}
+    found = [each for name, text in texts.items() for each in findings(name, text)]
+    _print(found, texts, form)
+    return Exit.FAILED if errors(found) else Exit.OK
+
+
+def findings(name: str, text: str) -> list[Diagnostic]:
+    """What is wrong with one file, and what of it this version does not run yet."""
+    workflow, found = reader.read(name, text)
+    return [*found, *(support.unsupported(workflow) if workflow is not None else ())]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", errors="replace") if str(path) != "-" else sys.stdin.read()
+    except OSError as error:
+        raise CliError("CLI011", f"{path} cannot be read", because=error.strerror, exit_code=Exit.NOT_FOUND) from error
+
+
+def _print(found: list[Diagnostic], texts: dict[str, str], form: str) -> None:
+    match form:
+        case "json":
+            render.print_json([as_json(each) for each in found])
+        case "sarif":
+            render.print_json(sarif(found, EXPLANATIONS, version("ledgermill")))
+        case "github":
+            for each in found:
+                print(annotation(each))
+        case _:
+            for each in found:
+                print(each.one_line())
+            if sys.stderr.isatty():
+                for each in found:
+                    print(f"\n{human(each, texts.get(each.file))}", file=sys.stderr)

@@ -1,0 +1,124 @@
+"""`replay RUN`: the run as its events tell it. Compare with the views, prove the invariants, look at any moment.
+
+Without a flag it tells the run's life; --at shows the state at a position or time, --diff what changed since then;
+--verify folds all events anew, compares every view row with the fold and exits 1 with view, key and both values where
+they differ.
+"""
+
+from typing import Any
+
+import click
+
+from gateway.cli import render
+from gateway.cli.client import Client
+from gateway.cli.connect import connected
+from gateway.cli.errors import Exit
+from gateway.cli.events import one_line
+from gateway.cli.logs import moment
+from gateway.cli.options import Target, json_option, run_argument, target_options
+from gateway.cli.resolve import find_run
+from gateway.cli.runs import describe
+
+Json = dict[str, Any]
+
+
+@click.command()
+@click.option("--at", default=None, metavar="POSITION|TIME", help="The state at this point.")
+@click.option("--diff", is_flag=True, help="What changed between that point (the beginning) and now.")
+@click.option("--verify", is_flag=True, help="Fold everything anew, compare with the views, prove the invariants.")
+@json_option
+@run_argument
+@target_options
+def replay(*, target: Target, run: str, at: str | None, diff: bool, verify: bool, as_json: bool) -> int:
+    """Rebuild RUN from its events."""
+    with connected(target) as client:
+        found = find_run(client, run)
+        if verify:
+            return _verify(client, found, as_json=as_json)
+        if at is not None or diff:
+            _state(client, found, at, diff=diff, as_json=as_json)
+            return Exit.OK
+        events = list(client.lines(f"/runs/{found['id']}/events"))
+    if as_json:
+        render.print_json({"run": found, "events": len(events), "state": _fold(events)})
+    else:
+        for event in events:
+            click.echo(one_line(event))
+    return Exit.OK
+
+
+def _verify(client: Client, run: Json, *, as_json: bool) -> int:
+    answer: Json = client.post(f"/runs/{run['id']}/replay")
+    differences, breaches = answer.get("differences") or [], answer.get("breaches") or []
+    if as_json:
+        render.print_json(answer)
+    else:
+        for each in differences:
+            click.echo(difference(each))
+        for each in breaches:
+            click.echo(render.safe(", ".join(f"{name} {value}" for name, value in each.items() if value is not None)))
+        name = f"{run['workflow']}#{run['number']}"
+        if differences or breaches:
+            click.echo(f"{name}: {len(differences)} differences, {len(breaches)} breaches in {answer['events']} events", err=True)
+        else:
+            views = ", ".join(answer.get("views") or ()) or "every view"
+            click.echo(f"verified {name}: {answer['events']} events; {views} equal the fold; every invariant holds")
+    return Exit.FAILED if differences or breaches else Exit.OK
+
+
+def difference(each: Json) -> str:
+    """View, key and both values in one line."""
+    column = f".{each['column']}" if each.get("column") else ""
+    return render.safe(f"{each['view']}{column} of {each['key']}: the view says {each['stored']!r}, the events say {each['rebuilt']!r}")
+
+
+def _state(client: Client, run: Json, at: str | None, *, diff: bool, as_json: bool) -> None:
+    point = at
+    if at is not None and not at.isdigit():
+        when = moment(at)
+        point = when.isoformat() if when else None
+    then: Json = client.get(f"/runs/{run['id']}/state", at=point if point is not None else 0)
+    if not diff and as_json:
+        render.print_json(then)
+        return
+    if not diff:
+        click.echo(describe(then["run"], then["jobs"]) if then["run"] else f"the run did not exist at {at}")
+        return
+    now: Json = client.get(f"/runs/{run['id']}/state")
+    changes = list(changed(then, now))
+    if as_json:
+        render.print_json([{"path": path, "then": old, "now": new} for path, old, new in changes])
+        return
+    for path, old, new in changes:
+        click.echo(render.safe(f"{path}: {old!r} -> {new!r}"))
+
+
+def changed(then: Any, now: Any, path: str = "") -> Any:
+    """(path, old, new) for every leaf that differs between two JSON values."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*then, *now]):
+            yield from changed(then.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(then, list) and isinstance(now, list) and any(isinstance(each, dict) for each in [*then, *now]):
+        for index in range(max(len(then), len(now))):
+            yield from changed(_at(then, index), _at(now, index), f"{path}[{index}]")
+    elif then != now:
+        yield path, then, now
+
+
+def _at(items: list[Any], index: int) -> Any:
+    return items[index] if index < len(items) else None
+
+
+def _fold(events: list[Json]) -> Json:
+    """The state after the events, as the live display knows it."""
+    import msgspec
+
+    from gateway.cli.board import Board
+
+    first = events[0]["data"]
+    run_id = str(events[0]["stream"])
+    board = Board([{"id": run_id, "workflow": first["workflow_path"], "number": first["number"]}])
+    for event in events:
+        board.apply(run_id, event)
+    folded: Json = msgspec.to_builtins(board.runs[run_id])
+    return folded

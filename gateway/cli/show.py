@@ -1,0 +1,119 @@
+"""Plans in words: which jobs would run in which order, and which workflows would not and why."""
+
+from typing import Any
+
+import click
+
+from domain.workflow.diagnostics import as_json as diagnostic_json
+from gateway.cli import planning, render
+
+Json = dict[str, Any]
+
+
+def labels_of(text: str) -> tuple[str, ...]:
+    """`a, b` as labels."""
+    return tuple(label.strip() for label in text.split(",") if label.strip())
+
+
+def jobs_of(plan: planning.Plan, workflows: dict[str, Any]) -> list[Json]:
+    """The jobs of some workflows with the stage in which they can start at the earliest (from 0)."""
+    found = []
+    for path, workflow in workflows.items():
+        stages: dict[str, int] = {}
+        wanted = _with_needs(workflow.jobs, plan.request.jobs)
+        while len(stages) < len(wanted):
+            for key in wanted:
+                needs = workflow.jobs[key].needs
+                if key not in stages and all(need in stages for need in needs):
+                    stages[key] = max((stages[need] + 1 for need in needs), default=0)
+        for key in sorted(wanted, key=lambda key: stages[key]):
+            job = workflow.jobs[key]
+            matrix = job.strategy.matrix if job.strategy else None
+            labels = [job.runs_on] if isinstance(job.runs_on, str) else list(job.runs_on)
+            found.append(
+                {
+                    "workflow": path,
+                    "workflow_name": workflow.name or path,
+                    "events": list(workflow.on),
+                    "stage": stages[key],
+                    "job": key,
+                    "name": job.name or key,
+                    "needs": list(job.needs),
+                    "runs_on": labels,
+                    "matrix": matrix,
+                    "if": job.condition,
+                    "steps": len(job.steps),
+                    "line": job.place.line,
+                }
+            )
+    return found
+
+
+def show_jobs(plan: planning.Plan, *, as_json: bool) -> None:
+    """All jobs of all files, as `run -l` lists them."""
+    jobs = jobs_of(plan, plan.listening)
+    if as_json:
+        render.print_json(jobs)
+        return
+    rows = [(job["stage"], job["job"], job["name"], job["workflow"].rpartition("/")[2], ",".join(job["events"])) for job in jobs]
+    text = render.table(("STAGE", "JOB", "NAME", "FILE", "EVENTS"), rows)
+    click.echo(text or "no jobs", err=not text)
+    for each in plan.diagnostics:
+        click.echo(each.one_line(), err=True)
+
+
+def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
+    """What would run, and what not and why."""
+    jobs = jobs_of(plan, plan.chosen)
+    if as_json:
+        render.print_json(
+            {
+                "event": plan.request.event,
+                "ref": plan.request.ref,
+                "sha": plan.request.sha,
+                "repository": plan.request.repository.full_name,
+                "jobs": jobs,
+                "not_triggered": [{"workflow": path, "reason": reason} for path, reason in plan.rejected.items()],
+                "diagnostics": [diagnostic_json(each) for each in plan.diagnostics],
+            }
+        )
+        return
+    taken = plan.snapshot
+    what = "with local changes" if taken.dirty else "unchanged"
+    request = plan.request
+    click.echo(f"{request.event} on {request.ref} of {request.repository.full_name} at {render.short_sha(request.sha)} ({what})")
+    for path in plan.chosen:
+        click.echo(f"\n{path}")
+        for job in jobs:
+            if job["workflow"] == path:
+                parts = [f"  {job['stage']}  {job['job']}", f"on {', '.join(job['runs_on'])}"]
+                parts += [f"needs {', '.join(job['needs'])}"] if job["needs"] else []
+                parts += [f"matrix {_matrix(job['matrix'])}"] if job["matrix"] else []
+                parts += [f"if {job['if']}"] if job["if"] else []
+                click.echo("  ".join(parts))
+    if plan.rejected:
+        click.echo("\nnot triggered")
+        for path, reason in plan.rejected.items():
+            click.echo(f"  {path}: {reason}")
+    for each in plan.diagnostics:
+        click.echo(each.one_line(), err=True)
+
+
+def _matrix(matrix: Any) -> str:
+    if isinstance(matrix, str):
+        return matrix
+    return ", ".join(f"{axis}={'|'.join(map(str, values)) if isinstance(values, list) else values}" for axis, values in matrix.items())
+
+
+def _with_needs(jobs: dict[str, Any], wanted: tuple[str, ...]) -> list[str]:
+    """The wanted jobs (all, where none is named) and everything they need."""
+    if not wanted:
+        return list(jobs)
+    found: list[str] = []
+    todo = [key for key in wanted if key in jobs]
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found.append(key)
+            todo.extend(jobs[key].needs)
+    return found

@@ -1,0 +1,56 @@
+"""The composition root of the verbs: the only module of the command line that touches `infra`.
+
+Each function imports what it needs when it is called, so that no verb pays for another one's imports.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.doctor import Check
+    from infra.embedded.lock import Owner
+    from infra.settings import Settings
+    from infra.snapshot import Snapshot
+
+from gateway.cli.errors import CliError
+
+
+def settings(data: Path | None = None, environ: Mapping[str, str] | None = None) -> "Settings":
+    """The settings in force; `data` from the command line outranks the environment."""
+    import msgspec
+
+    from infra.settings import load
+
+    try:
+        found = load(environ)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise CliError("CLI002", f"a setting cannot be read: {error}", help="ledgermill config lists all settings") from error
+    return msgspec.structs.replace(found, data=data) if data is not None else found
+
+
+def snapshot(directory: Path, data: Path) -> "Snapshot":
+    """The work tree around `directory` as a commit in a mirror below `data`."""
+    from infra.git import GitError, NotARepository
+    from infra.snapshot import take
+
+    try:
+        return take(directory, data)
+    except NotARepository as error:
+        raise CliError("RUN001", str(error), help="git init, or name a repository with -C DIR") from error
+    except GitError as error:
+        raise CliError("RUN002", f"no snapshot of {directory} can be taken", because=str(error)) from error
+
+
+def server_of(data: Path) -> "Owner | None":
+    """The process that serves from the data directory now: the kernel's lock says so, no file that could be stale."""
+    from infra.embedded.lock import owner
+
+    return owner(data)
+
+
+def machine_checks(data: Path) -> "list[Check]":
+    """What this machine has and lacks; see infra.doctor."""
+    from infra.doctor import checks
+
+    return checks(settings(data))

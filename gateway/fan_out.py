@@ -1,0 +1,68 @@
+"""Tells the parts of a gateway what happened: own commits at once, everybody's from the feed in order.
+
+Ready jobs and leases hear of an event twice and take that well; streams to clients go by the feed alone, because only
+the feed has one order.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from domain import runner_pool
+from domain.envelope import Recorded
+from domain.job import events as e
+from domain.ports import Feed, Page
+from gateway.hub import Hub
+from gateway.leases import Leases
+from gateway.ports import Logs
+from gateway.ready_jobs import ReadyJobs
+
+DUTY = (
+    runner_pool.RunnerPaused,
+    runner_pool.RunnerResumed,
+    runner_pool.RunnerDrained,
+    runner_pool.RunnerRetired,
+    runner_pool.RunnerRegistered,
+)
+ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut, e.JobSucceeded, e.JobCancelled)
+
+
+class FanOut:
+    """One per gateway."""
+
+    def __init__(self, feed: Feed, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs) -> None:
+        self._feed = feed
+        self._ready = ready
+        self._leases = leases
+        self._hub = hub
+        self._logs = logs
+        self._told: set[int] = set()
+
+    def on_commit(self, events: tuple[Recorded, ...]) -> None:
+        """A commit of this process."""
+        self._leases.on_events(events)
+        self._ready.on_events(events)
+        for event in events:
+            if isinstance(event.data, DUTY):
+                self._evict(event)
+            elif isinstance(event.data, ATTEMPT_ENDS):
+                self._logs.close(event.stream, event.data.attempt)
+
+    def _evict(self, event: Recorded) -> None:
+        """A runner's duty changed: once, since by the second time it may have opened the right poll already."""
+        if event.position in self._told:
+            self._told.discard(event.position)
+        else:
+            self._told.add(event.position)
+            self._ready.evict(event.stream)
+
+    async def run(self) -> None:
+        """Follow the feed from where the hub stands."""
+        # Feeds are generators; closing one at once frees its place with the wake-up.
+        async with aclosing(cast("AsyncGenerator[Page]", self._feed.pages(self._hub.position))) as pages:
+            async for page in pages:
+                self.on_commit(page.events)
+                self._told = {position for position in self._told if position > page.last}
+                self._hub.on_page(page)
+                self._ready.settled(page.last)
+                self._leases.settled(page.last)

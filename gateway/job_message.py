@@ -1,0 +1,62 @@
+"""What a runner is told of a job: assembled from the run's state, the plan's blob and the results of its needs."""
+
+from typing import Any
+from uuid import UUID
+
+from commands.handle import Handler
+from commands.sources import SourceLoader
+from domain.job.state import Acquired
+from domain.run.advance import needs_context
+from domain.run.state import Run
+from domain.workflow import contexts
+from domain.workflow.model import Job
+from runner import wire
+
+
+class JobMessages:
+    """Builds `JobMessage`s."""
+
+    def __init__(self, handler: Handler, sources: SourceLoader) -> None:
+        self._handler = handler
+        self._sources = sources
+
+    async def of(self, job: Acquired) -> wire.JobMessage:
+        """The message for the attempt that was just acquired."""
+        spec, lease = job.life.spec, job.lease
+        run: Run = await self._handler.state(spec.run, "run")
+        workflow = await self._sources.workflow(spec.plan)
+        payload = await self._sources.payload(run.facts.payload)
+        definition = workflow.jobs[spec.key]
+        return wire.JobMessage(
+            job=job.life.job,
+            run=spec.run,
+            attempt=lease.attempt,
+            epoch=lease.epoch,
+            lease=lease.lease,
+            name=spec.name,
+            definition=definition,
+            workflow_env=workflow.env,
+            workflow_defaults=workflow.defaults,
+            github=contexts.github(run.facts, run=run.run, run_attempt=spec.run_attempt, actor=run.actor, payload=payload),
+            matrix=spec.matrix,
+            strategy=strategy_context(run, definition, job.life.job),
+            needs=needs_context(run, spec.needs),
+            inputs=run.facts.inputs,
+            source=wire.Source(url=run.facts.source_url, sha=run.facts.sha, ref=run.facts.ref),
+            timeout_seconds=spec.timeout_seconds,
+            cancel_timeout_seconds=spec.cancel_timeout_seconds,
+        )
+
+
+def strategy_context(run: Run, definition: Job, job: UUID) -> dict[str, Any]:
+    """The `strategy` context: this job's place among the instances of its node."""
+    node = run.nodes[definition.key]
+    siblings = list(node.jobs)
+    total = len(siblings)
+    declared = definition.strategy.max_parallel if definition.strategy is not None else None
+    return {
+        "fail-fast": node.fail_fast,
+        "job-index": siblings.index(job) if job in node.jobs else 0,
+        "job-total": total,
+        "max-parallel": declared if isinstance(declared, int) else total,
+    }

@@ -1,0 +1,24 @@
+"""What the gateway needs from infra beyond the shared ports."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from uuid import UUID
+
+from commands.handle import Origin
+from domain.job.commands import Segment, StoreLogSegments
+
+
+class Logs(Protocol):
+    """The log store; see infra.log_store for the meaning of each."""
+
+    async def accept(self, fence: StoreLogSegments, origin: Origin, first: int, count: int, body: bytes) -> tuple[int, int]:
+        """Take lines of a live attempt; returns (received_through, stored_through)."""
+
+    async def seal(self, fence: StoreLogSegments, origin: Origin) -> tuple[int, tuple[Segment, ...]]:
+        """Put what is open into the blob store; returns (received_through, segments still to be named)."""
+
+    def close(self, job: UUID, attempt: int) -> None:
+        """Forget what is in memory of an attempt that is over."""
+
+    def read(self, job: UUID, attempt: int, first: int = 1, last: int | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
+        """Records first .. last in pages of (number of the first, JSON records)."""

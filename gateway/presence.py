@@ -1,0 +1,84 @@
+"""Who is there: a runner is online while its poll is open, and offline when it has not polled for a lease's time.
+
+Presence itself is no event; its changes are (RunnerOnline, RunnerOffline). This agent watches the polls of its own
+gateway only, so with several gateways the one that a runner used last is the one that notes its silence.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from uuid import UUID
+
+from commands.handle import Handler, Origin
+from domain.ports import StoreUnavailable
+from domain.run.commands import NoteRunner
+from domain.runner_pool import Runner
+
+log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Notes runners that come and go. polling: tells whether a runner's poll is open at this moment."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        tenant: str,
+        silent_seconds: float,
+        polling: Callable[[UUID], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._handler = handler
+        self._tenant = tenant
+        self._silent_seconds = silent_seconds
+        self._polling = polling
+        self._monotonic = monotonic
+        self._last: dict[UUID, float] = {}
+
+    def expect(self, runner: UUID) -> None:
+        """A runner that was online when this gateway started: it has a lease's time to show itself."""
+        self._last.setdefault(runner, self._monotonic())
+
+    async def ended(self, runner: UUID, pid: int) -> None:
+        """A runner's process of an earlier life of this server is gone; nothing is noted where a new process has taken over."""
+        state: Runner | None = await self._handler.state(runner, "runner")
+        if state is not None and state.online and state.facts.pid == pid:
+            await self._handler.handle(NoteRunner(runner, "offline", "stopped"), Origin(self._tenant, "system:presence"))
+            self._last.pop(runner, None)
+
+    def seen(self, runner: UUID) -> None:
+        """The runner has just polled or renewed."""
+        self._last[runner] = self._monotonic()
+
+    async def arrived(self, runner: UUID, origin: Origin, *, online: bool) -> None:
+        """A poll opens. online: what the runner's stream says."""
+        self.seen(runner)
+        if not online:
+            await self._handler.handle(NoteRunner(runner, "online"), origin)
+
+    async def left(self, pids: Collection[int]) -> None:
+        """The processes of these runners, children of this server, have ended."""
+        for runner in list(self._last):
+            state: Runner | None = await self._handler.state(runner, "runner")
+            if state is not None and state.facts.pid in pids:
+                await self._handler.handle(NoteRunner(runner, "offline", "stopped"), Origin(self._tenant, "system:presence"))
+                del self._last[runner]
+
+    async def run(self) -> None:
+        """Look for silent runners until cancelled."""
+        while True:
+            await asyncio.sleep(self._silent_seconds / 4)
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                log.warning("silent runners are noted later: %s", error)
+
+    async def sweep(self) -> list[UUID]:
+        """Note every runner that has been silent for too long; returns them."""
+        now = self._monotonic()
+        silent = [runner for runner, last in self._last.items() if now - last >= self._silent_seconds and not self._polling(runner)]
+        for runner in silent:
+            await self._handler.handle(NoteRunner(runner, "offline", "silent"), Origin(self._tenant, "system:presence"))
+            del self._last[runner]
+        return silent

@@ -1,0 +1,115 @@
+"""Errors of the HTTP API: RFC 9457 problems with a stable code, the concrete values and what to do about it.
+
+Whatever goes wrong in a route becomes one `Problem`; the terminal text of the CLI is made from the same object. It must
+never show a stack trace, a token or another tenant's facts.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from domain.ports import StoreUnavailable
+from domain.refusals import Refusal
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:ledgermill:problem:"
+"""`type` is this and the code; `ledgermill explain CODE` tells more."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of an error answer. instance: the request's id; errors: {pointer, line, column, message} where they apply."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    hint: str = ""
+    instance: str = ""
+    retryable: bool = False
+    errors: tuple[dict[str, Any], ...] = ()
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem. headers: sent along, e.g. Retry-After."""
+
+    def __init__(self, problem: Problem, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.problem = problem
+        self.headers = headers
+        super().__init__(f"{problem.status} {problem.code}: {problem.detail}")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    hint: str = "",
+    errors: tuple[dict[str, Any], ...] = (),
+    retry_after_seconds: int | None = None,
+) -> ProblemError:
+    """The error to raise. detail: one sentence with the concrete values. 429 and 503 are retryable."""
+    made = Problem(
+        type=f"{TYPE}{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        code=code,
+        detail=detail,
+        hint=hint,
+        retryable=status in {429, 503},
+        errors=errors,
+    )
+    return ProblemError(made, () if retry_after_seconds is None else (("Retry-After", str(retry_after_seconds)),))
+
+
+def refused(refusal: Refusal) -> ProblemError:
+    """The answer to a command that the rules forbid: 404 where its target does not exist, else 409."""
+    status = 404 if refusal.state == "absent" else 409
+    return problem(status, refusal.code, refusal.message, hint=refusal.help or "")
+
+
+def body(error: ProblemError, request_id: str = "") -> bytes:
+    """The problem as JSON."""
+    instance = f"/api/v1/requests/{request_id}" if request_id else ""
+    return msgspec.json.encode(msgspec.structs.replace(error.problem, instance=instance))
+
+
+def from_exception(error: Exception) -> ProblemError:
+    """The problem behind any exception of a route; what nobody foresaw is a 500 without details."""
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return _invalid(error)
+        case HTTPException():
+            phrase = HTTPStatus(error.status_code).phrase
+            return problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+        case StoreUnavailable():
+            return problem(503, "store_unavailable", str(error), hint="nothing was written; try again", retry_after_seconds=1)
+        case _:
+            return problem(500, "internal_error", "the server failed to answer this request", hint="the server's log names the cause")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application's routes a problem, those of FastAPI itself too."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        found = from_exception(error)
+        identity = str(getattr(request.state, "request_id", ""))
+        return Response(body(found, identity), found.problem.status, dict(found.headers), media_type=MEDIA_TYPE)
+
+    for kind in (ProblemError, RequestValidationError, HTTPException, StoreUnavailable):
+        app.add_exception_handler(kind, handle)
+
+
+def _invalid(error: RequestValidationError) -> ProblemError:
+    """FastAPI's 422: each parameter that does not fit, by name."""
+    errors = tuple(
+        {"pointer": "/".join(["", *map(str, each.get("loc", ()))]), "message": str(each.get("msg", ""))} for each in error.errors()
+    )
+    named = ", ".join(each["pointer"].rpartition("/")[2] for each in errors)
+    return problem(422, "bad_parameter", f"these parameters do not fit: {named}", hint="see /openapi.json", errors=errors)

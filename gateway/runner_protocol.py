@@ -1,0 +1,199 @@
+"""The runner protocol `/runner/v1`: each message becomes one domain command; what it means is decided there.
+
+Every write of an attempt carries its fence. A stale one is answered 409 `lease_lost`, changes nothing, and the job
+itself records it. A repeat gets the answer of the first time.
+"""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import asdict
+
+from commands.handle import Handler, Origin, Outcome
+from domain import ids
+from domain.job import commands as c
+from domain.job.state import Acquired, JobState, Running
+from domain.ports import Clock
+from domain.run.commands import RegisterRunner
+from gateway.acquire import POLL_SECONDS_MAX, Acquiring
+from gateway.http import Reply, Request, Route, answer
+from gateway.ports import Logs
+from gateway.presence import Presence
+from gateway.problems import problem, refused
+from runner import wire
+
+BODY_BYTES_MAX = 256 * 1024
+LOGS_BYTES_MAX = 8 * 1024 * 1024
+STEPS_BYTES_MAX = 4 * 1024 * 1024
+
+_RECORDS = msgspec.json.Encoder()
+
+Fenced = TypeVar("Fenced", bound=c.FencedCommand)
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a runner is told when it registers, in seconds."""
+
+    lease_seconds: float
+    heartbeat_seconds: float
+    offline_seconds: float
+
+
+class RunnerProtocol:
+    """Serves all runners of this gateway."""
+
+    def __init__(
+        self, handler: Handler, clock: Clock, logs: Logs, acquiring: Acquiring, presence: Presence, *, tenant: str, terms: Terms
+    ) -> None:
+        self._handler = handler
+        self._clock = clock
+        self._logs = logs
+        self._acquiring = acquiring
+        self._presence = presence
+        self._tenant = tenant
+        self._terms = terms
+
+    def routes(self) -> list[Route]:
+        """The protocol's part of the table."""
+        served: list[tuple[str, str, Any, Any, Any, int]] = [
+            ("register", "Make a runner known", self.register, wire.Register, wire.Registered, BODY_BYTES_MAX),
+            ("acquire", "Wait for jobs and orders (long poll)", self._acquiring.poll, wire.Acquire, wire.Acquired, BODY_BYTES_MAX),
+            ("jobs/{id}/start", "Begin an attempt", self.start, wire.Start, wire.Renewed, BODY_BYTES_MAX),
+            ("jobs/{id}/renew", "Renew a lease", self.renew, wire.Renew, wire.Renewed, BODY_BYTES_MAX),
+            ("jobs/{id}/events", "Report step transitions", self.steps, wire.Steps, wire.Accepted, STEPS_BYTES_MAX),
+            ("jobs/{id}/logs", "Send log lines", self.lines, wire.Logs, wire.LogsAccepted, LOGS_BYTES_MAX),
+            ("jobs/{id}/complete", "Report how an attempt ended", self.complete, wire.Complete, wire.Completed, STEPS_BYTES_MAX),
+        ]
+        return [
+            Route(
+                method="POST",
+                path=f"/runner/v1/{path}",
+                role="runner",
+                summary=summary,
+                handle=handle,
+                body=body,
+                answers=answers,
+                limit_bytes=limit,
+            )
+            for path, summary, handle, body, answers, limit in served
+        ]
+
+    async def register(self, request: Request, body: wire.Register) -> Reply:
+        """Make a runner known; a repeat gives the same runner."""
+        runner = ids.runner_id(self._tenant, body.registration)
+        facts = asdict(body)
+        del facts["registration"]
+        await self._handle(RegisterRunner(runner, **facts), request, runner)
+        return answer(
+            wire.Registered(
+                runner=runner,
+                lease_seconds=self._terms.lease_seconds,
+                heartbeat_seconds=self._terms.heartbeat_seconds,
+                poll_seconds=POLL_SECONDS_MAX,
+                offline_seconds=self._terms.offline_seconds,
+                now=self._clock.now(),
+            )
+        )
+
+    async def start(self, request: Request, body: wire.Start) -> Reply:
+        """The first step is next."""
+        outcome = await self._handle(fenced(c.StartJob, request, body), request, body.runner)
+        return await self._renewed(request.params[0], body, outcome.state)
+
+    async def renew(self, request: Request, body: wire.Renew) -> Reply:
+        """A heartbeat; the answer brings pending orders."""
+        self._presence.seen(body.runner)
+        command = fenced(c.RecordHeartbeat, request, body, lease_seconds=self._terms.lease_seconds)
+        outcome = await self._handle(command, request, body.runner)
+        return await self._renewed(request.params[0], body, outcome.state)
+
+    async def steps(self, request: Request, body: wire.Steps) -> Reply:
+        """Step transitions in order; known ones are dropped."""
+        transitions = tuple(transition(step) for step in body.transitions)
+        await self._handle(fenced(c.ReportSteps, request, body, seq=body.seq, transitions=transitions), request, body.runner)
+        return answer(wire.Accepted(through=body.seq + len(transitions) - 1, now=self._clock.now()))
+
+    async def lines(self, request: Request, body: wire.Logs) -> Reply:
+        """Log lines: data beside the log of events, so no command unless the lease is stale."""
+        fence = fenced(c.StoreLogSegments, request, body, segments=())
+        origin = self._origin(request, body.runner)
+        if not await self._is_live(fence):
+            await self._handle(fence, request, body.runner)  # refused there, with its evidence
+        if any(later.line != earlier.line + 1 for earlier, later in zip(body.lines, body.lines[1:], strict=False)):
+            raise problem(422, "log_gap", "the lines of one batch are not numbered in a row", hint="send lines in order, without a gap")
+        first = body.lines[0].line if body.lines else 1
+        records = _RECORDS.encode_lines(body.lines)
+        received, stored = await self._logs.accept(fence, origin, first, len(body.lines), records)
+        return answer(wire.LogsAccepted(received_through=received, stored_through=stored))
+
+    async def complete(self, request: Request, body: wire.Complete) -> Reply:
+        """How the attempt ended; answered after its log is stored and its event is committed."""
+        fence = fenced(c.StoreLogSegments, request, body, segments=())
+        segments: tuple[c.Segment, ...] = ()
+        live = await self._is_live(fence)
+        if live:
+            received, segments = await self._logs.seal(fence, self._origin(request, body.runner))
+            if received < body.last_line:
+                message = f"the log has {body.last_line} lines, the gateway has {received} of them"
+                raise problem(409, "logs_missing", message, hint=f"send the lines from {received + 1} on, then complete again")
+        command = fenced(
+            c.ReportAttempt,
+            request,
+            body,
+            conclusion=body.conclusion,
+            reason=body.reason,
+            result=body.result,
+            outputs=body.outputs,
+            failed_step=body.failed_step,
+            message=body.message,
+            segments=segments,
+        )
+        await self._handle(command, request, body.runner)
+        if live:
+            self._logs.close(request.params[0], body.attempt)
+        return answer(wire.Completed(conclusion=body.conclusion))
+
+    async def _handle(self, command: Any, request: Request, runner: UUID) -> Outcome:
+        outcome = await self._handler.handle(command, self._origin(request, runner))
+        if outcome.refusal is not None:
+            raise refused(outcome.refusal)
+        return outcome
+
+    async def _renewed(self, job: UUID, body: wire.Fence, state: JobState | None) -> Reply:
+        now = self._clock.now()
+        seconds = (state.lease.expires_at - now).total_seconds() if isinstance(state, Acquired | Running) else 0.0
+        orders = await self._acquiring.orders(body.runner, (job,))
+        return answer(wire.Renewed(expires_in_seconds=seconds, orders=orders, now=now))
+
+    async def _is_live(self, fence: c.FencedCommand) -> bool:
+        state: JobState | None = await self._handler.state(fence.job, "job")
+        if not isinstance(state, Acquired | Running):
+            return False
+        lease = state.lease
+        return (lease.runner, lease.attempt, lease.epoch, lease.lease) == (fence.runner, fence.attempt, fence.epoch, fence.lease)
+
+    def _origin(self, request: Request, runner: UUID) -> Origin:
+        return Origin(self._tenant, f"runner:{runner}", request.identity.token, ids.command_id("request", request.request_id))
+
+
+def fenced(kind: type[Fenced], request: Request, body: wire.Fence, **facts: Any) -> Fenced:
+    """The command of this kind for the job in the path, with the message's fence."""
+    return kind(request.params[0], runner=body.runner, attempt=body.attempt, epoch=body.epoch, lease=body.lease, **facts)
+
+
+def transition(step: wire.StepStart | wire.StepEnd) -> c.StepTransition:
+    """A step's message in the domain's words."""
+    if isinstance(step, wire.StepStart):
+        return c.StepTransition(step.index, step.started_at)
+    return c.StepTransition(
+        index=step.index,
+        started_at=step.started_at,
+        outcome=step.outcome,
+        conclusion=step.conclusion,
+        exit_code=step.exit_code,
+        effect=step.effect,
+        ended_at=step.ended_at,
+        outputs=step.outputs,
+        message=step.message,
+    )

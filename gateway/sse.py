@@ -1,0 +1,75 @@
+"""Server-sent events over plain ASGI: one writer a client, bounded by the connection itself.
+
+A client that does not read blocks its own writer, nobody else, and is let go after a while; it resumes with
+Last-Event-ID. Silence is broken by a comment every few seconds, so that neither side takes it for a dead connection.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from gateway.http import ClientGone, Request, Send
+from gateway.hub import Follower
+
+PING_SECONDS = 10.0
+STUCK_SECONDS = 30.0
+PIECE_BYTES = 64 * 1024
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStream:
+    """The stream to one client. Every method raises ClientGone when nobody reads any more."""
+
+    def __init__(self, request: Request, send: Send) -> None:
+        self._request = request
+        self._send = send
+
+    async def start(self) -> None:
+        """Send the headers."""
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
+    async def events(self, events: Iterable[tuple[str, bytes]]) -> None:
+        """Send (id, JSON) pairs; the JSON has no line break."""
+        piece: list[bytes] = []
+        size = 0
+        for identity, data in events:
+            encoded = b"id: %b\ndata: %b\n\n" % (identity.encode(), data)
+            piece.append(encoded)
+            size += len(encoded)
+            if size >= PIECE_BYTES:
+                await self._write(b"".join(piece))
+                piece, size = [], 0
+        if piece:
+            await self._write(b"".join(piece))
+
+    async def wait(self, follower: Follower) -> None:
+        """Until there is news; meanwhile the connection is kept alive."""
+        gone = self._request.gone()
+        while not follower.news.is_set():
+            news = asyncio.ensure_future(follower.news.wait())
+            try:
+                await asyncio.wait((news, gone), timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+            if gone.done():
+                raise ClientGone
+            if not follower.news.is_set():
+                await self._write(b": ping\n\n")
+        follower.news.clear()
+
+    async def end(self, *, last: bool) -> None:
+        """Close the answer. last: nothing will ever follow, so the client need not come back."""
+        await self._write(b"event: end\ndata: {}\n\n" if last else b"", more=False)
+
+    async def _write(self, body: bytes, *, more: bool = True) -> None:
+        if self._request.gone().done():
+            raise ClientGone
+        try:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError:
+            raise ClientGone from None

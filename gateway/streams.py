@@ -1,0 +1,197 @@
+"""What happens, as it happens: the log of a job and the events of a run as resumable streams, and logs as text.
+
+A stream is a cursor: it sends what lies after it, from the store and the log store, then waits to be woken. Ids are the
+cursor (`attempt:line` of a log, the position of a run's events), so a client that comes back with Last-Event-ID (or
+`after`) gets every line and event once. It must never send a line that was not masked by the runner.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from uuid import UUID
+
+import msgspec
+
+from domain.envelope import Recorded
+from domain.job import events as e
+from domain.ports import EventStore
+from gateway.api.shapes import event_json
+from gateway.http import Request, Route, Send
+from gateway.hub import Follower, Hub
+from gateway.ports import Logs
+from gateway.problems import problem
+from gateway.run_history import is_complete, run_history
+from gateway.sse import EventStream
+
+TERMINAL = (e.JobSucceeded, e.JobFailed, e.JobTimedOut, e.JobCancelled, e.JobSkipped)
+PAGE_EVENTS = 500
+ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut)
+
+
+class Attempts:
+    """How far a job has come, as far as its log is concerned. last: the newest attempt; over: the last one that ended."""
+
+    def __init__(self) -> None:
+        self.exists = False
+        self.last = 0
+        self.over = 0
+        self.done = False
+
+    def apply(self, events: list[Recorded] | tuple[Recorded, ...]) -> None:
+        """Take in events of the job, in order; doubled ones do no harm."""
+        for event in events:
+            self.exists = True
+            match event.data:
+                case e.JobAcquired(attempt=attempt):
+                    self.last = max(self.last, attempt)
+                case data if isinstance(data, ATTEMPT_ENDS):
+                    self.over = max(self.over, data.attempt)
+                case data if isinstance(data, TERMINAL):
+                    self.done = True
+                case _:
+                    pass
+
+    def is_over(self, attempt: int) -> bool:
+        """Whether nothing more can come to this attempt's log."""
+        return self.done or attempt <= self.over or attempt < self.last
+
+
+class Streams:
+    """Serves all readers of this gateway."""
+
+    def __init__(self, store: EventStore, logs: Logs, hub: Hub, tenant: str) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._logs = logs
+        self._hub = hub
+
+    def routes(self) -> list[Route]:
+        """The streams' part of the table."""
+        return [
+            Route(method="GET", path="/api/v1/jobs/{id}/logs", role="admin", summary="The log of an attempt", stream=self.log),
+            Route(method="GET", path="/api/v1/jobs/{id}/logs/stream", role="admin", summary="Follow a job's log", stream=self.follow_log),
+            Route(method="GET", path="/api/v1/runs/{id}/stream", role="admin", summary="Follow a run's events", stream=self.follow_run),
+            Route(method="GET", path="/api/v1/events/stream", role="admin", summary="Follow the event log", stream=self.follow_all),
+        ]
+
+    async def follow_run(self, request: Request, send: Send) -> None:
+        """SSE of a run's events; ids are positions; ends after RunCompleted."""
+        run = request.params[0]
+        after = position(request)
+        stream = EventStream(request, send)
+        with self._hub.follow(run) as follower:
+            if not await self._store.load(run):
+                raise problem(404, "run_not_found", f"there is no run {run}", hint="GET /api/v1/runs lists them")
+            complete = False
+            events = await run_history(self._store, run, follower.since)
+            await stream.start()
+            while True:
+                await stream.events((str(event.position), event_json(event)) for event in events if event.position > after)
+                complete = is_complete(events, run, before=complete)
+                after = max([after, *(event.position for event in events)])
+                if complete or self._hub.closed:
+                    await stream.end(last=complete)
+                    return
+                await stream.wait(follower)
+                buffered = follower.take()
+                events = buffered if buffered is not None else await run_history(self._store, run, self._hub.position)
+
+    async def follow_all(self, request: Request, send: Send) -> None:
+        """SSE of all events of the tenant; ids are positions; ends only with the server."""
+        after = position(request)
+        stream = EventStream(request, send)
+        with self._hub.follow(None) as follower:
+            await stream.start()
+            after = await self._send_stored(stream, after)
+            while not self._hub.closed:
+                await stream.wait(follower)
+                buffered = follower.take()
+                if buffered is None:
+                    after = await self._send_stored(stream, after)
+                    continue
+                await stream.events(self._sent(event for event in buffered if event.position > after))
+                after = max([after, *(event.position for event in buffered)])
+            await stream.end(last=False)
+
+    async def _send_stored(self, stream: EventStream, after: int) -> int:
+        """Send what the log holds after a position; returns how far that is."""
+        while (page := await self._store.read(after, PAGE_EVENTS)) is not None:
+            await stream.events(self._sent(page.events))
+            after = page.last
+        return after
+
+    def _sent(self, events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:
+        return ((str(event.position), event_json(event)) for event in events if event.meta.tenant == self._tenant)
+
+    async def follow_log(self, request: Request, send: Send) -> None:
+        """SSE of a job's log records, attempt after attempt; ids are attempt:line; ends when the job is done."""
+        job = request.params[0]
+        only = request.number("attempt", 0)
+        attempt, line = log_cursor(request)
+        stream = EventStream(request, send)
+        with self._hub.follow(job) as follower:
+            attempts = await self._attempts(job)
+            attempt = attempt or only or max(attempts.last, 1)
+            await stream.start()
+            while True:
+                over, done, closed = attempts.is_over(attempt), attempts.done, self._hub.closed
+                async for first, records in self._logs.read(job, attempt, line + 1):
+                    await stream.events((f"{attempt}:{number}", record) for number, record in enumerate(records, first))
+                    line = first + len(records) - 1
+                if over and not only and attempt < attempts.last:
+                    attempt, line = attempt + 1, 0
+                    continue
+                last = done or (over and bool(only))
+                if last or closed:
+                    await stream.end(last=last)
+                    return
+                await stream.wait(follower)
+                await self._catch_up(attempts, follower, job)
+
+    async def log(self, request: Request, send: Send) -> None:
+        """The log of one attempt (by default the last): text, or NDJSON records where the client accepts them."""
+        job = request.params[0]
+        attempts = await self._attempts(job)
+        attempt = request.number("attempt", attempts.last)
+        first, last = request.number("from_line", 1), request.number("to_line", 0)
+        as_records = b"json" in request.headers.get(b"accept", b"")
+        kind = b"application/x-ndjson" if as_records else b"text/plain; charset=utf-8"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), (b"cache-control", b"no-store")]})
+        async for records in self._matching(job, attempt, max(first, 1), last or None, request.query.get("grep", "")):
+            lines = records if as_records else [msgspec.json.decode(record)["text"].encode() for record in records]
+            await send({"type": "http.response.body", "body": b"\n".join([*lines, b""]), "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _matching(self, job: UUID, attempt: int, first: int, last: int | None, text: str) -> AsyncIterator[list[bytes]]:
+        async for _, records in self._logs.read(job, attempt, first, last):
+            found = [record for record in records if text in msgspec.json.decode(record)["text"]] if text else records
+            if found:
+                yield found
+
+    async def _attempts(self, job: UUID) -> Attempts:
+        attempts = Attempts()
+        attempts.apply(await self._store.load(job))
+        if not attempts.exists:
+            raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
+        return attempts
+
+    async def _catch_up(self, attempts: Attempts, follower: Follower, job: UUID) -> None:
+        buffered = follower.take()
+        attempts.apply(buffered if buffered is not None else await self._store.load(job))
+
+
+def position(request: Request) -> int:
+    """Where a stream of events goes on: Last-Event-ID, else `after`, else the beginning."""
+    text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "0")
+    if not (text.isascii() and text.isdigit()):
+        raise problem(422, "bad_cursor", f"{text!r} is not a position", hint="send the id of the last event you got")
+    return int(text)
+
+
+def log_cursor(request: Request) -> tuple[int, int]:
+    """Where a log's stream goes on: (attempt, line) of the last record that was read, (0, 0) for the beginning."""
+    text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "")
+    if not text:
+        return 0, 0
+    attempt, colon, line = text.partition(":")
+    if not colon or not (attempt + line).isascii() or not (attempt.isdigit() and line.isdigit()):
+        raise problem(422, "bad_cursor", f"{text!r} is not attempt:line", hint="send the id of the last record you got")
+    return int(attempt), int(line)

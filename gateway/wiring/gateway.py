@@ -1,0 +1,151 @@
+"""The gateway of a process: acquire, logs, streams, commands and reads behind one ASGI application."""
+
+# ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.wiring.parts import Parts
+
+if TYPE_CHECKING:
+    from gateway.acquire import Acquiring
+    from gateway.app import App
+    from gateway.rest import Health
+    from gateway.serving import Tls
+    from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TENANT = "default"
+RESTART_RETRY_SECONDS = 1.0
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """One gateway. quiesce: ends polls and streams, before the end. left: notes that runners with these process ids have ended."""
+
+    app: "App"
+    quiesce: Callable[[], Awaitable[None]]
+    left: Callable[[Collection[int]], Awaitable[None]]
+
+
+async def gateway(parts: Parts) -> Gateway:
+    """Start its agents and make its application."""
+    from commands.sources import SourceLoader
+    from gateway.acquire import Acquiring
+    from gateway.api.commands import Commands
+    from gateway.api.language import language_routes
+    from gateway.api.reads import Reads
+    from gateway.api.routers import read_routers
+    from gateway.app import App
+    from gateway.auth import ensure_tokens
+    from gateway.fan_out import FanOut
+    from gateway.http import Table
+    from gateway.hub import Hub
+    from gateway.job_message import JobMessages
+    from gateway.presence import Presence
+    from gateway.ready_jobs import ReadyJobs
+    from gateway.refusals import Refusals
+    from gateway.rest import rest
+    from gateway.restart import Restart
+    from gateway.runner_protocol import RunnerProtocol, Terms
+    from gateway.streams import Streams
+    from infra.log_store import LogStore
+
+    settings, handler = parts.settings, parts.handler
+    lease = settings.lease_ttl_seconds
+    head = await parts.store.head()
+    hub = Hub(head)
+    logs = LogStore(handler, parts.store, parts.blobs, hub.notify)
+    restart = Restart(parts.connections)
+    presence = Presence(handler, TENANT, lease, lambda runner: runner in ready.polls)
+    acquiring = Acquiring(
+        handler,
+        parts.clock,
+        JobMessages(handler, SourceLoader(parts.blobs)),
+        presence,
+        tenant=TENANT,
+        lease_seconds=lease,
+        accept_seconds=settings.accept_window_seconds,
+    )
+    ready = ReadyJobs(acquiring.take, acquiring.labels, restart.queued)
+    acquiring.ready = ready
+    fan_out = FanOut(parts.feed, ready, acquiring.leases, hub, logs)
+    handler.subscribe(fan_out.on_commit)
+    refusals = Refusals(handler, parts.clock)
+    terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
+    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, tenant=TENANT, terms=terms)
+    commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url)
+    streams = Streams(parts.store, logs, hub, TENANT)
+    routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes()]
+
+    parts.agents.keep("fan-out", fan_out.run)
+    parts.agents.keep("presence", presence.run)
+    parts.agents.keep("restart", lambda: _restore(settings.data, restart, acquiring, presence, head))
+
+    async def quiesce() -> None:
+        hub.close()
+        await ready.stop()
+        with contextlib.suppress(Exception):  # the database may be gone; runners keep what is not stored
+            await logs.flush()
+            await refusals.flush()
+
+    reads = Reads(parts.connections, parts.store, parts.feed, TENANT, parts.places.public_url)
+    app = App(Table(routes), rest(read_routers(reads), routes, lambda: _health(parts)), ensure_tokens(settings.data))
+    return Gateway(app, quiesce, presence.left)
+
+
+async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:
+    """Take over what was there before this gateway: once, as soon as the views are there."""
+    from domain.ports import StoreUnavailable
+
+    while True:
+        try:
+            if await restart.reached(head):
+                await acquiring.ready.fill()
+                acquiring.leases.restore(await restart.held(time.monotonic()))
+                await _restore_presence(data, restart, presence)
+                await asyncio.Event().wait()
+            log.warning("the views are behind; queued jobs of before wait for them")
+        except StoreUnavailable as error:
+            log.warning("queued jobs of before wait for the database: %s", error)
+        await asyncio.sleep(RESTART_RETRY_SECONDS)
+
+
+async def _restore_presence(data: Path, restart: Any, presence: Any) -> None:
+    """Runners of before are expected again, but for local ones whose process ended with the server that had started it."""
+    from domain import ids
+    from gateway.local_runners import lives, registrations
+
+    own = {ids.runner_id(TENANT, registration) for registration in registrations(data)}
+    for runner, pid in await restart.online():
+        if runner in own and pid is not None and not lives(pid):
+            await presence.ended(runner, pid)
+        else:
+            presence.expect(runner)
+
+
+async def _health(parts: Parts) -> "Health":
+    from domain.ports import StoreUnavailable
+    from gateway.rest import Health
+
+    found = {"store": "ok"}
+    try:
+        await parts.store.head()
+    except StoreUnavailable as error:
+        found["store"] = str(error)
+    if parts.agents.failure is not None:
+        found["agents"] = parts.agents.failure
+    return Health(all(part == "ok" for part in found.values()), found)
+
+
+def tls(settings: "Settings") -> "Tls | None":
+    """The certificate of this server, where it has one."""
+    from gateway.serving import Tls
+
+    return Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None

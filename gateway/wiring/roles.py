@@ -1,0 +1,47 @@
+"""The parts behind the gateway: projector, reconciler, and the relay with the bridge of single events."""
+
+# ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
+from contextlib import AsyncExitStack
+from typing import Any
+
+from gateway.wiring.parts import Parts
+
+
+async def projector(parts: Parts) -> None:
+    """Keep the views up to date."""
+    from infra.connections import connect, session_name
+    from projections.catalogue import VIEWS
+    from projections.projector import Projector
+
+    async def connection() -> Any:
+        return await connect(parts.places.database_url, session_name("projector"))
+
+    projector = Projector(connection, parts.feed, tuple(VIEWS.values()))
+    await projector.prepare()
+    parts.agents.keep("projector", projector.run)
+
+
+def reconciler(parts: Parts) -> None:
+    """Turn events and deadlines into commands."""
+    from commands.reactor import Reactor
+    from commands.reconciler import Reconciler
+    from projections.deadlines import PostgresDeadlines
+
+    parts.agents.keep("reactor", Reactor(parts.handler, parts.store, parts.feed).run)
+    deadlines = PostgresDeadlines(parts.connections)
+    parts.agents.keep("reconciler", Reconciler(parts.handler, deadlines, parts.clock, parts.settings.lease_ttl_seconds).run)
+
+
+async def relay(stack: AsyncExitStack, parts: Parts, nats_url: str) -> None:
+    """Publish to JetStream: pages for feeds, single CloudEvents for outsiders."""
+    from infra.bridge import Bridge
+    from infra.feed import PostgresFeed
+    from infra.relay import Relay
+
+    # The messenger cannot be woken by what it has not yet published, so both follow the store itself.
+    feed = parts.feed if isinstance(parts.feed, PostgresFeed) else await PostgresFeed.open(parts.store)
+    if feed is not parts.feed:
+        stack.push_async_callback(feed.close)
+    for publisher in (Relay(feed, nats_url), Bridge(parts.store, feed, nats_url)):
+        publisher.start()
+        stack.push_async_callback(publisher.close)

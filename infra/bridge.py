@@ -1,0 +1,131 @@
+"""Single events for outsiders: CloudEvents on JetStream, one message an event, on subjects that can be filtered.
+
+It is one more consumer: it reads a feed, carries a position of its own in the store and repeats what was not
+acknowledged; the event's id makes a repeat invisible within the server's window. Ours never read what it publishes.
+Subject: prefix.events.SHARD.TENANT.STREAM_TYPE.EVENT_TYPE, e.g. `ledgermill.events.0.default.job.JobQueued`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import cast
+from urllib.parse import quote
+
+import msgspec
+from nats.js.api import Header
+
+from domain.envelope import Recorded, Unreadable
+from domain.events import REGISTER
+from domain.ports import EventStore, Feed, Page, StoreUnavailable, Tracking, TrackingConflict
+from infra import tasks
+from infra.jetstream import ACK_SECONDS, AWAY, Names, Session, session
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+STREAM_TYPES = {
+    "domain.job.events": "job",
+    "domain.run.events": "run",
+    "domain.runner_pool": "runner",
+    "domain.repository": "repository",
+    "domain.audit": "audit",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class Bridge:
+    """Publishes one shard's events singly. Construct, `start`, and end with `close`. Run one a shard."""
+
+    def __init__(self, store: EventStore, feed: Feed, nats_url: str, names: Names | None = None) -> None:
+        """The store keeps the position, the feed gives the pages; both stay the caller's to close, after the bridge."""
+        self._store = store
+        self._feed = feed
+        self._url = nats_url
+        self._names = names or Names()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def agent(self) -> str:
+        """The name of its position in the store."""
+        return f"bridge {self._names.events_stream}"
+
+    def start(self) -> None:
+        """Begin where the last one stopped; NATS may come later."""
+        self._task = asyncio.create_task(self._run(), name=self.agent)
+
+    async def close(self) -> None:
+        """Stop. What was published and not yet noted is published again later, under the same ids."""
+        await tasks.end(self._task)
+
+    async def _run(self) -> None:
+        told = False
+        while True:
+            try:
+                async with session(self._url, self.agent) as nats:
+                    told = False
+                    await nats.ensure_stream(self._names.events_stream, f"{self._names.events_subject}.>")
+                    await self._publish(nats)
+            except (*AWAY, StoreUnavailable, TrackingConflict) as error:
+                if not told:
+                    logger.warning("the bridge waits for NATS or the store: %s", error)
+                told = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _publish(self, nats: Session) -> None:
+        """Publish page after page; the position moves when all events of a page are acknowledged."""
+        position = await self._store.tracked(self.agent)
+        async with aclosing(cast("AsyncGenerator[Page]", self._feed.pages(position))) as pages:
+            async for page in pages:
+                if nats.lost.is_set():
+                    return
+                await self._publish_all(nats, page.events)
+                await self._store.append([], Tracking(self.agent, position, page.last))
+                position = page.last
+
+    async def _publish_all(self, nats: Session, events: Sequence[Recorded]) -> None:
+        waiting: list[Awaitable[object]] = []
+        for event in events:
+            content = event.data.content if isinstance(event.data, Unreadable) else _encode(event.data)
+            waiting.append(await nats.jetstream.publish_async(subject(self._names, event), content, headers=headers(self._names, event)))
+        async with asyncio.timeout(ACK_SECONDS + len(events) / 1_000):
+            await asyncio.gather(*waiting)
+
+
+def subject(names: Names, event: Recorded) -> str:
+    """Where an event goes. A tenant's name is percent-encoded, so that it is one token."""
+    tenant = quote(event.meta.tenant or "-", safe="").replace(".", "%2E")
+    return f"{names.events_subject}.{tenant}.{stream_type(event.type)}.{event.type}"
+
+
+def stream_type(event_type: str) -> str:
+    """What kind of stream holds such events: "job", "run", "runner", "repository", "workflow", "audit" or "other"."""
+    shape, _ = REGISTER.get(event_type, (None, 0))
+    if shape is None:
+        return "other"
+    kind = STREAM_TYPES.get(shape.__module__, "other")
+    return "workflow" if kind == "repository" and not event_type.startswith("Repository") else kind
+
+
+def headers(names: Names, event: Recorded) -> dict[str, str]:
+    """CloudEvents 1.0 in binary mode; the extensions carry the rest of the envelope."""
+    meta = event.meta
+    extensions = {
+        "ce-tenant": meta.tenant,
+        "ce-actor": meta.actor,
+        "ce-commandid": meta.command,
+        "ce-causationid": meta.cause,
+        "ce-correlationid": meta.correlation,
+    }
+    return {
+        Header.MSG_ID.value: str(event.id),
+        "ce-specversion": "1.0",
+        "ce-id": str(event.id),
+        "ce-source": f"/ledgermill/shards/{names.shard}",
+        "ce-type": f"{event.type}.v{event.schema}",
+        "ce-subject": str(event.stream),
+        "ce-time": meta.at.isoformat(),
+        "ce-position": str(event.position),
+        "ce-streamversion": str(event.version),
+        "content-type": "application/json",
+    } | {name: str(value) for name, value in extensions.items() if value}

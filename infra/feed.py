@@ -1,0 +1,111 @@
+"""Feeds: pages of committed events for the consumers of one process, from a wake-up and a read of the store.
+
+The store alone decides what there is; the wake-up only saves waiting. Consumers at the same place share one read.
+Eager at rest, paced under load: after a page under load a consumer rests a few milliseconds, so that the next page is
+larger and costs less an event; the first events after silence are never delayed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Self
+
+from domain.ports import Page, StoreUnavailable
+from infra.event_store import PostgresEventStore
+from infra.wakeup import Listener, Wakeup
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+"""How often a waiting consumer looks without a wake-up."""
+
+RETRY_SECONDS = 0.5
+
+Found = tuple[int, Page | None]
+"""The last position heard of when a read began, and what it found."""
+
+
+class Pace:
+    """Rests after a page once pages follow each other closely: a burst of pages is free, then each costs a pause."""
+
+    def __init__(self, pause_seconds: float = 0.004, burst: int = 8) -> None:
+        self._pause = pause_seconds
+        self._burst = burst
+        self._credit = float(burst)
+        self._at = time.monotonic()
+
+    async def rest(self) -> None:
+        """Call after a page that was not full."""
+        now = time.monotonic()
+        self._credit = min(self._burst, self._credit + (now - self._at) / (4 * self._pause))
+        self._at = now
+        if self._credit >= 1:
+            self._credit -= 1
+            return
+        await asyncio.sleep(self._pause)
+
+
+class PostgresFeed:
+    """See domain.ports.Feed. One a process and shard; any number of consumers. Construct with `open`, end with `close`."""
+
+    def __init__(self, store: PostgresEventStore, poll_seconds: float = POLL_SECONDS) -> None:
+        self.store = store
+        self.wakeup = Wakeup()
+        self._poll = poll_seconds
+        self._listener = Listener(store.database_url, store.shard, self.wakeup)
+        self._reading: dict[tuple[int, int], asyncio.Task[Found]] = {}
+
+    @classmethod
+    async def open(cls, store: PostgresEventStore, poll_seconds: float = POLL_SECONDS) -> Self:
+        """Begin to listen. The store stays the caller's to close, after the feed."""
+        feed = cls(store, poll_seconds)
+        feed._listener.start()
+        store.committed.append(feed.wakeup.heard)
+        return feed
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self.store.committed.remove(self.wakeup.heard)
+        await self._listener.close()
+        for reading in tuple(self._reading.values()):  # one that outlived the store would open a connection that nobody closes
+            reading.cancel()
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+
+    async def pages(self, after: int, limit: int = 1000) -> AsyncIterator[Page]:
+        """See the port. While the store is away it waits and goes on where it was."""
+        pace = Pace()
+        while True:
+            try:
+                heard, page = await self._read(after, limit)
+            except StoreUnavailable as error:
+                logger.warning("a consumer at position %d waits for the store: %s", after, error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if page is None:
+                # A read that began after a wake-up and found nothing has disproved it (a restored database is behind what
+                # was heard): believed again, it would make the consumer read without a pause.
+                await self.wakeup.after(max(after, heard), self._poll)
+                continue
+            after = page.last
+            yield page
+            if len(page.events) < limit:
+                await pace.rest()
+
+    async def _read(self, after: int, limit: int) -> Found:
+        """Read once for all consumers that are at the same place at this moment."""
+        key = (after, limit)
+        task = self._reading.get(key)
+        if task is None or task.done():  # waiting for a done one would not let the loop forget it: the consumer would spin
+            task = self._reading[key] = asyncio.create_task(self._find(after, limit))
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    async def _find(self, after: int, limit: int) -> Found:
+        return self.wakeup.position, await self.store.read(after, limit)
+
+    def _forget(self, key: tuple[int, int], done: asyncio.Task[Found]) -> None:
+        if self._reading.get(key) is done:
+            del self._reading[key]
+        if not done.cancelled():
+            done.exception()  # looked at here, because the consumers that wait for it may all have been cancelled

@@ -1,0 +1,12 @@
+"""All views by name. One projector carries them all; each can be rebuilt alone."""
+
+from projections.audit import AUDIT
+from projections.deadlines import DEADLINES
+from projections.logs import LOGS
+from projections.queue import QUEUE
+from projections.repositories import REPOSITORIES
+from projections.runners import RUNNERS
+from projections.status import STATUS
+from projections.table import View
+
+VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS)}

@@ -1,0 +1,97 @@
+"""How far each view has got: one row per view and shard, moved in the same transaction as the rows it speaks for.
+
+generation counts rebuilds: a projector that folds onto rows which a rebuild has replaced finds another generation and
+starts afresh. Readers wait here for a position; they must never wait for longer than they were asked to.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import msgspec
+from psycopg import AsyncCursor
+
+from projections.rows import Connection, sql
+from projections.table import LIVE, View
+
+Connections = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Lends a connection, e.g. `pool.connection`."""
+
+_FIRST_PAUSE_SECONDS = 0.002
+_PAUSE_SECONDS_MAX = 0.05
+
+_SETUP = """
+CREATE SCHEMA IF NOT EXISTS views;
+CREATE SCHEMA IF NOT EXISTS views_rebuild;
+CREATE TABLE IF NOT EXISTS views.view_positions (
+    view text NOT NULL, shard int NOT NULL, position bigint NOT NULL, digest text NOT NULL, generation int NOT NULL,
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard))
+"""
+
+_MOVE = """
+UPDATE views.view_positions p SET position = %s, moved_at = clock_timestamp()
+FROM unnest(%s::text[], %s::bigint[], %s::int[]) AS q(view, before, generation)
+WHERE p.view = q.view AND p.shard = 0 AND p.position = q.before AND p.generation = q.generation
+"""
+
+
+class Moved(Exception):  # noqa: N818 - an outcome with a name of its own
+    """The position of a view is not where this projector left it: another one, or a rebuild, was here."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a view stands. digest: of the definition that its tables were made from."""
+
+    view: str
+    position: int
+    digest: str
+    generation: int
+
+
+async def prepare(connection: Connection, views: Sequence[View]) -> None:
+    """Make the tables and positions of views that the database does not know yet. Safe to call from many processes."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('ledgermill.views.prepare', 0))")
+        await connection.execute(_SETUP)
+        known = {place.view for place in await places(connection)}
+        for view in views:
+            if view.name not in known:
+                for table in view.tables:
+                    await connection.execute(sql(f"{table.create(LIVE)}; {table.index(LIVE)}"))
+                await connection.execute(
+                    "INSERT INTO views.view_positions (view, shard, position, digest, generation) VALUES (%s, 0, 0, %s, 1)",
+                    (view.name, view.digest),
+                )
+
+
+async def places(connection: Connection) -> list[Place]:
+    """Where all views stand."""
+    cursor = await connection.execute("SELECT view, position, digest, generation FROM views.view_positions WHERE shard = 0")
+    return [Place(*row) for row in await cursor.fetchall()]
+
+
+async def move(connection: Connection, before: Sequence[Place], after: int) -> AsyncCursor[Any]:
+    """Move these views to `after`. The cursor's rowcount, once it is known, is the number of those that `before` fits."""
+    names, positions, generations = ([getattr(place, field) for place in before] for field in ("view", "position", "generation"))
+    return await connection.execute(_MOVE, (after, names, positions, generations), prepare=True)
+
+
+async def wait(connections: Connections, view: str, position: int, seconds: float) -> bool:
+    """Whether the view has reached `position` within `seconds`. Asks the database, in growing pauses up to 50 ms."""
+    ends = time.monotonic() + seconds
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        async with connections() as connection:
+            cursor = await connection.execute(
+                "SELECT position FROM views.view_positions WHERE view = %s AND shard = 0", (view,), prepare=True
+            )
+            found = await cursor.fetchone()
+        if found is not None and found[0] >= position:
+            return True
+        left = ends - time.monotonic()
+        if left <= 0:
+            return False
+        await asyncio.sleep(min(pause, left))
+        pause = min(2 * pause, _PAUSE_SECONDS_MAX)

@@ -1,0 +1,108 @@
+"""The repositories view: repositories and their workflow files, as registered."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain import repository
+from domain.envelope import Recorded
+from projections.table import Key, Rule, Table, View, by_stream
+
+
+class RepositoryRow(msgspec.Struct, gc=False):
+    """A repository. version: of its stream."""
+
+    id: UUID
+    tenant: str
+    full_name: str
+    provider: str
+    clone_url: str
+    default_branch: str
+    created_at: datetime
+    version: int
+
+
+class WorkflowRow(msgspec.Struct, gc=False):
+    """A workflow file. run_number: of its last run (0: none). version: of its stream."""
+
+    id: UUID
+    tenant: str
+    repository_id: UUID
+    path: str
+    name: str
+    source: str
+    enabled: bool
+    run_number: int
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+def _repository(row: RepositoryRow | None, event: Recorded, key: Key) -> RepositoryRow:
+    data: repository.RepositoryRegistered = event.data
+    made = row.created_at if row else event.meta.at
+    return RepositoryRow(key, event.meta.tenant, data.full_name, data.provider, data.clone_url, data.default_branch, made, event.version)
+
+
+def _workflow(_row: WorkflowRow | None, event: Recorded, key: Key) -> WorkflowRow:
+    data: repository.WorkflowRegistered = event.data
+    return WorkflowRow(
+        id=key,
+        tenant=event.meta.tenant,
+        repository_id=data.repository,
+        path=data.path,
+        name=data.name,
+        source=data.source,
+        enabled=True,
+        run_number=0,
+        created_at=event.meta.at,
+        updated_at=event.meta.at,
+        version=event.version,
+    )
+
+
+def _workflow_changed(row: WorkflowRow | None, event: Recorded, _key: Key) -> WorkflowRow | None:
+    if row is None:
+        return None
+    match event.data:
+        case repository.WorkflowSourceChanged() as data:
+            row.name, row.source = data.name, data.source
+        case repository.WorkflowEnabled():
+            row.enabled = True
+        case repository.WorkflowDisabled():
+            row.enabled = False
+        case repository.RunNumbered() as data:
+            row.run_number = data.number
+        case _:
+            raise AssertionError(f"{event.type} is not a change of a workflow")
+    row.updated_at, row.version = event.meta.at, event.version
+    return row
+
+
+_CHANGES = (
+    repository.WorkflowSourceChanged,
+    repository.WorkflowEnabled,
+    repository.WorkflowDisabled,
+    repository.RunNumbered,
+)
+
+REPOSITORY_TABLE = Table(
+    "repositories",
+    RepositoryRow,
+    ("id",),
+    {repository.RepositoryRegistered: Rule(_repository, by_stream)},
+    indexes=("(tenant, full_name)",),
+)
+WORKFLOW_TABLE = Table(
+    "workflows",
+    WorkflowRow,
+    ("id",),
+    {
+        repository.WorkflowRegistered: Rule(_workflow, by_stream, opens=True),
+        **{change: Rule(_workflow_changed, by_stream) for change in _CHANGES},
+    },
+    indexes=("(tenant, repository_id, path)",),
+)
+
+REPOSITORIES = View("repositories", (REPOSITORY_TABLE, WORKFLOW_TABLE))

@@ -1,0 +1,137 @@
+# ruff: noqa: S608 - every statement is built from the names in a table's definition; values are parameters
+"""Rows in SQL: how a table's rows are read, written, removed and loaded.
+
+Rows travel as JSON in both directions, because msgspec encodes and decodes a Struct in under a microsecond and Postgres
+does the rest; arrays of columns cost the Python side fifteen times as much. Large loads go by COPY through a staging
+table. Nothing here begins or ends a transaction.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, LiteralString, cast
+
+import msgspec
+from psycopg import AsyncConnection
+
+from projections.fold import Slot
+from projections.table import Key, Row, Table
+
+Connection = AsyncConnection[Any]
+
+NUL = b"\\u0000"
+_BATCH = 1000
+
+_json = msgspec.json.Encoder()
+
+
+class Statements:
+    """The SQL of one table in one schema; the text depends on the table's definition alone."""
+
+    def __init__(self, table: Table, schema: str) -> None:
+        name = f"{schema}.{table.name}"
+        quoted = [f'"{column.name}"' for column in table.columns]
+        key = ", ".join(f'"{column}"' for column in table.key)
+        rest = [column for column in quoted if column.strip('"') not in table.key]
+        change = f"DO UPDATE SET ({', '.join(rest)}) = ROW({', '.join(f'excluded.{column}' for column in rest)})" if rest else "DO NOTHING"
+        given = f"json_populate_recordset(NULL::{name}, %s::json)"
+        self.read = sql(f"SELECT json_agg(t)::text FROM {name} t WHERE ({key}) IN (SELECT {key} FROM {given})")
+        self.all = sql(f"SELECT to_json(t)::text FROM {name} t")
+        self.texts = sql(f"SELECT to_json(t)::text FROM {name} t WHERE ({key}) IN (SELECT {key} FROM {given})")
+        self.upsert = sql(f"INSERT INTO {name} SELECT * FROM {given} ON CONFLICT ({key}) {change}")
+        self.delete = sql(f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {given})")
+        self.stage = sql(f"CREATE TEMP TABLE staging (LIKE {name}) ON COMMIT DROP")
+        self.copy = sql(f"COPY {name} FROM STDIN")
+        self.copy_staging = sql("COPY staging FROM STDIN")
+        self.merge = sql(f"INSERT INTO {name} SELECT * FROM staging ON CONFLICT ({key}) {change}")
+        self.texts_of = sql(f'{self.texts} OR t."{table.scope}" = %s') if table.scope else self.texts
+
+
+def sql(text: str) -> LiteralString:
+    """A statement built from the names of a table definition, never from what came from outside."""
+    return cast("Any", text)  # type: ignore[no-any-return]  # mypy takes LiteralString for str
+
+
+def decode(table: Table, text: str | None) -> list[Row]:
+    """The rows of a JSON array, [] for None."""
+    return msgspec.json.decode(text, type=list[table.row]) if text else []  # type: ignore[name-defined]  # a type made at run time
+
+
+def encode(rows: Sequence[Any]) -> str:
+    """Rows as JSON that Postgres takes."""
+    encoded = _json.encode(rows)
+    if NUL in encoded:
+        encoded = _json.encode(printable(msgspec.to_builtins(rows)))
+    return encoded.decode()
+
+
+def clean(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """The same rows as Postgres can hold them: U+0000, which it has no place for, becomes U+FFFD."""
+    return decode(table, encode(rows)) if NUL in _json.encode(rows) else rows
+
+
+def printable(value: Any) -> Any:
+    """The same JSON value without U+0000."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {printable(key): printable(part) for key, part in value.items()}
+    return [printable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def key_object(table: Table, key: Key) -> dict[str, Any]:
+    """A key as the JSON object that names its columns."""
+    return dict(zip(table.key, key if len(table.key) > 1 else (key,), strict=True))
+
+
+async def read(connection: Connection, table: Table, statements: Statements, keys: Iterable[Key]) -> list[Row]:
+    """The rows of these keys, in no order."""
+    cursor = await connection.execute(statements.read, (encode([key_object(table, key) for key in keys]),), prepare=True)
+    found = await cursor.fetchone()
+    return decode(table, found[0] if found else None)
+
+
+async def write(connection: Connection, table: Table, statements: Statements, slots: Sequence[Slot]) -> None:
+    """Write the net change: one statement for the rows that are, one for those that are no more."""
+    kept = [slot.row for slot in slots if slot.row is not None]
+    if kept:
+        await connection.execute(statements.upsert, (encode(kept),), prepare=True)
+    if len(kept) < len(slots):
+        gone = [key_object(table, slot.key) for slot in slots if slot.row is None]
+        await connection.execute(statements.delete, (encode(gone),), prepare=True)
+
+
+async def flush(connection: Connection) -> None:
+    """Send what the driver holds back: in pipeline mode it never sends the rest of what the socket did not take at once.
+
+    Without this, rows that are larger than the socket's buffer (about 200 KB on a Unix socket) would be waited for for ever.
+    """
+    loop = asyncio.get_running_loop()
+    while connection.pgconn.flush():
+        writable = asyncio.Event()
+        loop.add_writer(connection.pgconn.socket, writable.set)
+        try:
+            await writable.wait()
+        finally:
+            loop.remove_writer(connection.pgconn.socket)
+
+
+async def load(connection: Connection, table: Table, copy_statement: LiteralString, slots: Sequence[Slot]) -> None:
+    """Copy many rows into a table that holds none of their keys."""
+    documents = [number for number, column in enumerate(table.columns) if column.sql == "jsonb"]
+    kept = [slot.row for slot in slots if slot.row is not None]
+    async with connection.cursor().copy(copy_statement) as copy:
+        for start in range(0, len(kept), _BATCH):
+            for row in clean(table, kept[start : start + _BATCH]):
+                cells = list(msgspec.structs.astuple(row))
+                for number in documents:
+                    cells[number] = _json.encode(cells[number]).decode()
+                await copy.write_row(cells)
+
+
+async def merge(connection: Connection, table: Table, statements: Statements, slots: Sequence[Slot]) -> None:
+    """The same as `write` for many rows: COPY into a staging table, and from there in one statement."""
+    await connection.execute(statements.stage)
+    await load(connection, table, statements.copy_staging, slots)
+    await connection.execute(statements.merge)
+    await connection.execute("DROP TABLE staging")
+    await write(connection, table, statements, [slot for slot in slots if slot.row is None])

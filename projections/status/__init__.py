@@ -1,0 +1,15 @@
+"""The status view: runs, jobs, attempts and steps as they stand, in GitHub's words.
+
+status: "waiting" (not ready, or between two attempts), "queued", "in_progress", "completed". conclusion, once completed:
+"success", "failure", "cancelled", "skipped", "timed_out", "startup_failure"; of an attempt also "lost".
+Nothing is decided here: every value comes from an event.
+"""
+
+from projections.status.attempts import ATTEMPTS, STEPS, AttemptRow, StepRow
+from projections.status.jobs import JOBS, JobRow
+from projections.status.runs import RUNS, RunRow
+from projections.table import View
+
+STATUS = View("status", (RUNS, JOBS, ATTEMPTS, STEPS))
+
+__all__ = ["ATTEMPTS", "JOBS", "RUNS", "STATUS", "STEPS", "AttemptRow", "JobRow", "RunRow", "StepRow"]

@@ -1,0 +1,277 @@
+"""Executes one attempt of a job from its lease to its end: set-up, steps, outputs, report, removal.
+
+The order is fixed: the workspace, then `start`, then the steps one by one, then the tree is killed, the log flushed, the
+outcome reported and the folder removed. When the lease is lost everything stops where it is and nothing is reported,
+because the job belongs to somebody else. What the runner itself cannot do (no space, no folder, a killed guardian) is
+an outcome too: failure, reason `setup_failed`.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from domain.workflow.model import Step
+from domain.workflow.steps import conclusion as concluded
+from runner import ending, hash_files, wire, workspace
+from runner.client import Client, LeaseLost, Rejected
+from runner.clock import StoreClock
+from runner.effects import effect_key, sha256
+from runner.evaluation import EvaluationError
+from runner.executors.port import Cell, CellLost, Executor
+from runner.job_state import JobState, StepResult
+from runner.lease_keeper import Gateway, LeaseKeeper
+from runner.logs import LogSpool
+from runner.report import Reporter
+from runner.steps import run_step, title
+
+SETUP = ending.SETUP
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What all jobs of an agent share."""
+
+    runner: UUID
+    name: str
+    work: Path
+    client: Client
+    gateway: Gateway
+    executor: Executor
+    clock: StoreClock
+    heartbeat_seconds: float
+
+
+class Job:
+    """One attempt on this runner. `run` does all of it; the other methods may be called while it runs."""
+
+    def __init__(self, host: Host, lease: wire.Lease, until: float, on_orders: Callable[[tuple[wire.Order, ...]], object]) -> None:
+        self.host = host
+        self.message = lease.message
+        self.until = until
+        self.on_orders = on_orders
+        message = lease.message
+        fence = wire.Fence(runner=host.runner, attempt=message.attempt, epoch=message.epoch, lease=message.lease)
+        self.reporter = Reporter(host.client, message.job, fence)
+        self.spool = LogSpool(self.reporter.logs, host.clock)
+        self.state: JobState | None = None
+        self.cell: Cell | None = None
+        self.keeper: LeaseKeeper | None = None
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.failed_step: int | None = None
+        self.failure = ""
+        self.reason = ""
+        self.cancelled_early = False
+        self.forced_early = False
+
+    def cancel(self, *, force: bool) -> None:
+        """An order of the server; repeating it changes nothing."""
+        self.forced_early = self.forced_early or force
+        self.cancelled_early = True
+        if self.state is not None:
+            if force:
+                self.state.cancellation.force()
+            else:
+                self.state.cancellation.ask()
+
+    def lose(self, reason: str) -> None:
+        """The lease is gone: kill the tree first, then let `run` find out."""
+        if self.cell is not None:
+            self.cell.live_until(0)
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    async def run(self) -> str:
+        """Execute. Returns the reported conclusion, or "lost"."""
+        work = asyncio.ensure_future(self.attempt())
+        try:
+            await asyncio.wait({work, self.lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+        try:
+            conclusion = await work
+        except asyncio.CancelledError:
+            if not self.lost.done():
+                raise
+            conclusion = "lost"
+        except LeaseLost as error:
+            self.lose(str(error))
+            conclusion = "lost"
+        if conclusion == "lost":
+            sys.stderr.write(f"job {self.message.name}: the lease was lost: {self.lost.result()}\n")
+        return conclusion
+
+    async def attempt(self) -> str:
+        """The attempt, whatever happens cleaned up after."""
+        sender = asyncio.ensure_future(self.spool.run())
+        # The server hears of the start while the workspace is made; no step begins before it has answered.
+        starting = asyncio.ensure_future(self.reporter.start())
+        await asyncio.sleep(0)  # what follows does not wait for anything, so the request would leave after it
+        root: Path | None = None
+        try:
+            try:
+                self.cell = await self.host.executor.open()
+                self.keep_lease(self.cell)
+                space = workspace.make(self.host.work, self.message.job, str(self.message.github.get("repository") or ""))
+                root = space.root
+                self.state = JobState(
+                    message=self.message,
+                    space=space,
+                    cell=self.cell,
+                    spool=self.spool,
+                    runner_name=self.host.name,
+                    hash_files=hash_files.function(space.checkout),
+                )
+                if self.cancelled_early:
+                    self.cancel(force=self.forced_early)
+                await starting
+                await self.run_steps(self.state)
+            except (OSError, CellLost) as error:
+                await starting
+                self.setup_failed(error)
+            if self.cell is not None:
+                await self.cell.close()
+            if self.state is not None:
+                for reader in self.state.readers:
+                    reader.close()
+            return await self.finish()
+        finally:
+            starting.cancel()
+            if self.keeper is not None:
+                self.keeper.stop()
+            if self.cell is not None:
+                await asyncio.shield(self.cell.close())
+            sender.cancel()
+            if root is not None:
+                with suppress(OSError):
+                    await asyncio.to_thread(workspace.remove, root)
+
+    def keep_lease(self, cell: Cell) -> None:
+        """From here on the lease is renewed, and the cell dies with it."""
+        loop = asyncio.get_running_loop()
+
+        def lost(reason: str) -> None:
+            cell.live_until(0)
+            loop.call_soon_threadsafe(self.lose, reason)
+
+        def orders(orders: tuple[wire.Order, ...]) -> None:
+            loop.call_soon_threadsafe(self.on_orders, orders)
+
+        cell.live_until(self.until)
+        self.keeper = LeaseKeeper(
+            gateway=self.host.gateway,
+            path=f"/jobs/{self.message.job}/renew",
+            message=wire.Renew(**self.reporter.fence),
+            until=self.until,
+            heartbeat_seconds=self.host.heartbeat_seconds,
+            on_renewed=cell.live_until,
+            on_orders=orders,
+            on_lost=lost,
+        )
+        self.keeper.start()
+
+    def setup_failed(self, error: Exception) -> None:
+        """The runner's own trouble ends the job."""
+        self.reason = "setup_failed"
+        self.failure = f"{type(error).__name__}: {error}"
+        self.spool.append(SETUP, "system", f"##[error]The runner could not go on: {self.failure}")
+        if self.state is not None:
+            self.state.contexts.status = "failure"
+
+    async def run_steps(self, job: JobState) -> None:
+        """All steps in order. The job's own time limit counts from here."""
+        job.log(SETUP, f"Runner {self.host.name}, {job.runner['os']} {job.runner['arch']}, isolation {self.host.executor.isolation}")
+        job.log(SETUP, f"Job {self.message.name}, attempt {self.message.attempt}")
+        loop = asyncio.get_running_loop()
+        watch = asyncio.ensure_future(self.enforce_limits(job))
+        limit = loop.call_later(self.message.timeout_seconds, lambda: job.cancellation.ask(timed_out=True))
+        started: asyncio.Future[None] | None = None
+        try:
+            try:
+                job.evaluate_environment()
+            except EvaluationError as error:
+                self.setup_failed(error)
+                return
+            for step in self.message.definition.steps:
+                if job.cancellation.forced.is_set():
+                    break
+                if job.cancellation.asked.is_set():
+                    job.contexts.status = "cancelled"
+                runs = self.holds(job, step)
+                if not isinstance(runs, StepResult) and not runs:
+                    self.end_step(job, step, job.now(), StepResult(outcome="skipped"))
+                    continue
+                began = job.now()
+                self.reporter.add(wire.StepStart(index=step.index, started_at=began))
+                if started is None:
+                    started = asyncio.ensure_future(self.reporter.flush())
+                else:
+                    await started
+                    await self.reporter.flush()
+                self.end_step(job, step, began, runs if isinstance(runs, StepResult) else await run_step(job, step))
+            if started is not None:
+                await started
+        finally:
+            limit.cancel()
+            watch.cancel()
+            if started is not None and not started.done():
+                started.cancel()
+
+    async def enforce_limits(self, job: JobState) -> None:
+        """A cancelled job may clean up for its cancel timeout, and no longer."""
+        await job.cancellation.asked.wait()
+        if self.state is not None and job.contexts.status == "success":
+            job.contexts.status = "cancelled"
+        await asyncio.sleep(self.message.cancel_timeout_seconds)
+        job.cancellation.force()
+
+    def holds(self, job: JobState, step: Step) -> bool | StepResult:
+        """Whether the step runs; a condition that cannot be evaluated is a failed step."""
+        try:
+            return job.contexts.condition(step.condition)
+        except EvaluationError as error:
+            job.log(step.index, f"##[error]{error}")
+            return StepResult(outcome="failure", message=job.masker.mask(str(error)))
+
+    def end_step(self, job: JobState, step: Step, began: datetime, result: StepResult) -> None:
+        """Record how a step ended, for later steps and for the server."""
+        goes_on = False
+        if result.outcome == "failure":
+            try:
+                goes_on = job.contexts.flag("continue-on-error", step.continue_on_error)
+            except EvaluationError as error:
+                job.log(step.index, f"##[error]{error}")
+        conclusion = concluded(result.outcome, goes_on)
+        if conclusion == "failure" and job.contexts.status == "success":
+            job.contexts.status = "failure"
+        if conclusion == "failure" and self.failed_step is None:
+            self.failed_step = step.index
+            self.failure = self.failure or f"{title(job, step)}: {result.message}"
+            self.reason = self.reason or "step_failed"
+        job.contexts.set_step(step.id, result.outcome, conclusion, result.outputs)
+        self.reporter.add(
+            wire.StepEnd(
+                index=step.index,
+                outcome=result.outcome,  # type: ignore[arg-type] # one of the four words
+                conclusion=conclusion,  # type: ignore[arg-type] # one of the four words
+                exit_code=result.exit_code,
+                effect=effect_key(self.message, step, result.inputs, job.masker) if result.outcome != "skipped" else "",
+                started_at=began,
+                ended_at=job.now(),
+                outputs={name: sha256(value) for name, value in result.outputs.items()},
+                message=result.message,
+            )
+        )
+
+    async def finish(self) -> str:
+        """Report the transitions and lines that are left, then the outcome."""
+        ended = ending.of(self.state, failure=self.failure, reason=self.reason, failed_step=self.failed_step)
+        with suppress(Rejected):
+            await self.reporter.flush()
+        return await ending.report(ended, self.reporter, self.spool)

@@ -1,0 +1,145 @@
+"""Carries the log lines of one attempt to the gateway: numbered, in order, in batches, kept until they are stored.
+
+A batch leaves when 100 lines wait or the first has waited 100 ms; while one is under way the next grows, so a flood is
+sent in larger batches and not in more of them. Memory is bounded: past the bound `room` says no, the readers leave the
+pipes alone, and the job waits on its full pipe. It must never drop a line, nor send one that was not masked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from runner import wire
+from runner.client import ProtocolError, Refused, Silent
+from runner.clock import StoreClock
+from runner.step_output import Stream
+
+BATCH_LINES = 100
+BATCH_SECONDS = 0.1
+BATCH_LINES_MAX = 2000
+BATCH_BYTES_MAX = 512 * 1024
+KEPT_BYTES_MAX = 16 * 1024 * 1024
+LINE_OVERHEAD_BYTES = 200
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+Send = Callable[[tuple[wire.Line, ...]], Awaitable[wire.LogsAccepted]]
+
+
+class LogSpool:
+    """The lines of one attempt on their way. `run` has to be running for anything to leave."""
+
+    def __init__(self, send: Send, clock: StoreClock) -> None:
+        self.send = send
+        self.clock = clock
+        self.kept: deque[wire.Line] = deque()
+        self.kept_bytes = 0
+        self.last_line = 0
+        self.sent_through = 0
+        self.received_through = 0
+        self.stopped: str | None = None
+        self.waiting = asyncio.Event()
+        self.urgent = asyncio.Event()
+        self.drained = asyncio.Event()
+        self.drained.set()
+        self.full = False
+        self.on_room: list[Callable[[], None]] = []
+
+    def append(self, step: int, stream: Stream, text: str) -> None:
+        """Add a masked line."""
+        if self.stopped is not None:
+            return
+        self.last_line += 1
+        self.kept.append(wire.Line(line=self.last_line, step=step, at=self.clock.now(), stream=stream, text=text))
+        self.kept_bytes += len(text) + LINE_OVERHEAD_BYTES
+        if not self.waiting.is_set():
+            self.waiting.set()
+            self.drained.clear()
+        if self.last_line - self.sent_through >= BATCH_LINES:
+            self.urgent.set()
+        if self.kept_bytes >= KEPT_BYTES_MAX:
+            self.full = True
+
+    async def send_all(self) -> None:
+        """Batch after batch. Raises what says that nobody wants the lines: LeaseLost, Rejected."""
+        failures = 0
+        while True:
+            await self.waiting.wait()
+            if self.last_line - self.sent_through < BATCH_LINES and not self.urgent.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.urgent.wait(), BATCH_SECONDS)
+            self.urgent.clear()
+            batch = self.batch()
+            try:
+                accepted = await self.send(batch)
+            except (Refused, Silent):
+                self.urgent.set()
+                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+            else:
+                failures = 0
+                self.accept(accepted)
+
+    async def run(self) -> None:
+        """Send until cancelled, or until the gateway wants no more lines; a job never waits for a sender that is gone."""
+        try:
+            await self.send_all()
+        except Exception as error:
+            self.stop(f"{type(error).__name__}: {error}")
+            if not isinstance(error, ProtocolError):
+                raise
+
+    def batch(self) -> tuple[wire.Line, ...]:
+        """The next lines to send, a bounded number of them."""
+        lines: list[wire.Line] = []
+        size = 0
+        start = self.sent_through + 1 - (self.kept[0].line if self.kept else self.sent_through + 1)
+        for index in range(start, min(len(self.kept), start + BATCH_LINES_MAX)):
+            line = self.kept[index]
+            size += len(line.text)
+            if lines and size > BATCH_BYTES_MAX:
+                break
+            lines.append(line)
+        return tuple(lines)
+
+    def accept(self, accepted: wire.LogsAccepted) -> None:
+        """Go on after what was received, and forget what is stored. A gateway that lost lines gets them again."""
+        self.received_through = self.sent_through = accepted.received_through
+        while self.kept and self.kept[0].line <= min(accepted.stored_through, accepted.received_through):
+            self.kept_bytes -= len(self.kept.popleft().text) + LINE_OVERHEAD_BYTES
+        if self.last_line <= self.sent_through:
+            self.waiting.clear()
+            self.drained.set()
+        elif self.last_line - self.sent_through >= BATCH_LINES:
+            self.urgent.set()
+        if self.full and self.kept_bytes < KEPT_BYTES_MAX // 2:
+            self.full = False
+            self.call_room()
+
+    def stop(self, reason: str) -> None:
+        """Nobody wants the lines: swallow whatever still comes."""
+        self.stopped = reason
+        self.kept.clear()
+        self.kept_bytes = 0
+        self.full = False
+        self.drained.set()
+        self.call_room()
+
+    def call_room(self) -> None:
+        """Wake the readers that wait for room."""
+        callbacks, self.on_room = self.on_room, []
+        for callback in callbacks:
+            callback()
+
+    def send_again(self) -> None:
+        """The gateway misses lines that it had received: send everything that is still kept."""
+        if self.kept:
+            self.sent_through = self.kept[0].line - 1
+            self.drained.clear()
+            self.waiting.set()
+            self.urgent.set()
+
+    async def flush(self) -> None:
+        """Return when the gateway has received every line, or wants none."""
+        self.urgent.set()
+        await self.drained.wait()

@@ -1,0 +1,223 @@
+"""The runner protocol, version 1: what a runner and a gateway say to each other, as JSON over HTTP.
+
+All paths are below `/runner/v1`, all requests are POST with `Authorization: Bearer TOKEN`, all instants are the store's
+time. A runner aligns its clock by `now` of each answer. A write that names an old epoch or a foreign lease is answered
+409 `lease_lost`: the runner stops that job. Batches carry a sequence number and may be sent again.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from domain.workflow.model import Defaults, Job
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of all messages."""
+
+
+class Register(Wire, frozen=True, kw_only=True):
+    """`register`: `registration` is an id that the runner made for itself and keeps; a repeat gives the same runner."""
+
+    registration: str
+    name: str
+    labels: tuple[str, ...]
+    slots: int = 1
+    os: str = "linux"
+    arch: str = "x64"
+    version: str = ""
+    ephemeral: bool = False
+    pid: int | None = None
+
+
+class Registered(Wire, frozen=True, kw_only=True):
+    """The answer to `register`."""
+
+    runner: UUID
+    lease_seconds: float
+    heartbeat_seconds: float
+    poll_seconds: float
+    offline_seconds: float
+    now: datetime
+
+
+class Source(Wire, frozen=True, kw_only=True):
+    """Where the run's own commit is fetched from: a git URL or an absolute path of a local mirror."""
+
+    url: str
+    sha: str
+    ref: str
+
+
+class JobMessage(Wire, frozen=True, kw_only=True):
+    """All that a runner needs to execute one attempt. Contexts are as GitHub names them; `needs` as in `needs.*`."""
+
+    job: UUID
+    run: UUID
+    attempt: int
+    epoch: int
+    lease: UUID
+    name: str
+    definition: Job
+    workflow_env: dict[str, Any] | str = {}
+    workflow_defaults: Defaults = Defaults()
+    github: dict[str, Any]
+    matrix: dict[str, Any] = {}
+    strategy: dict[str, Any] = {}
+    needs: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    vars: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    source: Source
+    timeout_seconds: float
+    cancel_timeout_seconds: float
+
+
+class Order(Wire, frozen=True, kw_only=True):
+    """An order to a runner; repeated in every answer until its effect is reported."""
+
+    kind: Literal["cancel", "force_cancel", "drain", "pause"]
+    order: UUID
+    job: UUID | None = None
+    attempt: int = 0
+    epoch: int = 0
+
+
+class Lease(Wire, frozen=True, kw_only=True):
+    """A job handed out. expires_in_seconds counts from when the server answered; be sure to count from before asking."""
+
+    expires_in_seconds: float
+    message: JobMessage
+
+
+class Acquire(Wire, frozen=True, kw_only=True):
+    """`acquire`: a long poll, open at all times. jobs: what the runner holds, so that the server sees what it lost."""
+
+    runner: UUID
+    free_slots: int
+    wait_seconds: float = 50
+    jobs: tuple[UUID, ...] = ()
+
+
+class Acquired(Wire, frozen=True, kw_only=True):
+    """The answer to `acquire`; both lists may be empty when the wait ended."""
+
+    leases: tuple[Lease, ...] = ()
+    orders: tuple[Order, ...] = ()
+    now: datetime
+
+
+class Fence(Wire, frozen=True, kw_only=True):
+    """What every write of an attempt carries."""
+
+    runner: UUID
+    attempt: int
+    epoch: int
+    lease: UUID
+
+
+class Start(Fence, frozen=True, kw_only=True):
+    """`jobs/{id}/start`: the workspace is there, the first step is next."""
+
+
+class Renew(Fence, frozen=True, kw_only=True):
+    """`jobs/{id}/renew`: a heartbeat."""
+
+
+class Renewed(Wire, frozen=True, kw_only=True):
+    """The answer to `renew`."""
+
+    expires_in_seconds: float
+    orders: tuple[Order, ...] = ()
+    now: datetime
+
+
+class StepStart(Wire, frozen=True, kw_only=True, tag="started", tag_field="kind"):
+    """A step began."""
+
+    index: int
+    started_at: datetime
+
+
+class StepEnd(Wire, frozen=True, kw_only=True, tag="completed", tag_field="kind"):
+    """A step ended; see domain.job.events.StepCompleted."""
+
+    index: int
+    outcome: Literal["success", "failure", "cancelled", "skipped"]
+    conclusion: Literal["success", "failure", "cancelled", "skipped"]
+    exit_code: int | None = None
+    effect: str = ""
+    started_at: datetime
+    ended_at: datetime
+    outputs: dict[str, str] = {}
+    message: str = ""
+
+
+class Steps(Fence, frozen=True, kw_only=True):
+    """`jobs/{id}/events`: step transitions in order. seq: number of the first transition in the attempt, from 1."""
+
+    seq: int
+    transitions: tuple[StepStart | StepEnd, ...]
+
+
+class Accepted(Wire, frozen=True, kw_only=True):
+    """The answer to a batch: everything up to this sequence number is committed."""
+
+    through: int
+    now: datetime
+
+
+class Line(Wire, frozen=True, kw_only=True):
+    """One masked log line. line: from 1 within the attempt through all steps; step: its index, -1 for set-up lines."""
+
+    line: int
+    step: int
+    at: datetime
+    stream: Literal["stdout", "stderr", "system"]
+    text: str
+
+
+class Logs(Fence, frozen=True, kw_only=True):
+    """`jobs/{id}/logs`: lines in order without a gap; lines that the gateway has already are dropped there."""
+
+    lines: tuple[Line, ...]
+
+
+class LogsAccepted(Wire, frozen=True, kw_only=True):
+    """received_through: the next batch starts after it. stored_through: durable; the runner keeps all later lines."""
+
+    received_through: int
+    stored_through: int
+
+
+class Complete(Fence, frozen=True, kw_only=True):
+    """`jobs/{id}/complete`: the outcome. result: digest of this message's facts, so that a repeat is told apart.
+
+    last_line: the number of log lines of the attempt; the gateway answers after they are stored.
+    """
+
+    conclusion: Literal["success", "failure", "cancelled", "timed_out"]
+    reason: str = ""
+    failed_step: int | None = None
+    message: str = ""
+    outputs: dict[str, str] = {}
+    last_line: int = 0
+    result: str
+
+
+class Completed(Wire, frozen=True, kw_only=True):
+    """The answer to `complete`."""
+
+    conclusion: str
+
+
+class Problem(Wire, frozen=True, kw_only=True):
+    """An error answer (RFC 9457)."""
+
+    code: str
+    title: str
+    status: int
+    detail: str = ""
+    hint: str = ""

@@ -1,0 +1,176 @@
+"""The agents of the write side: the reactor and the reconciler."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from commands.reactor import AGENT, Reactor
+from commands.reconciler import Reconciler
+from domain.job import commands as c
+from domain.job.state import Acquired, BackingOff, Done, Queued, Running
+from domain.run.commands import CancelRun
+from tests.commands.test_trigger import ORIGIN, RUNNER, System
+
+WAIT_SECONDS = 10
+WIDE = """
+on: push
+jobs:
+  wide: {runs-on: linux, strategy: {matrix: {v: [1, 2, 3]}}, steps: [{run: x}]}
+"""
+
+
+class StreamDeadlines:
+    """The port `Deadlines`, read from the states of the jobs themselves."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    async def _all(self) -> list[tuple[datetime, UUID, str]]:
+        page = await self._system.store.read(0)
+        found: list[tuple[datetime, UUID, str]] = []
+        for job in {event.stream for event in page.events if event.type == "JobCreated"} if page else ():
+            state = await self._system.handler.state(job, "job")
+            match state:
+                case Acquired():
+                    found += [(state.lease.expires_at, job, "lease"), (state.accept_by, job, "accept")]
+                case Running():
+                    found += [(state.lease.expires_at, job, "lease"), (state.deadline, job, "job")]
+                case BackingOff():
+                    found.append((state.retry_at, job, "retry"))
+                case Queued():
+                    found.append((state.expires_at, job, "queue"))
+                case _:
+                    pass
+        return sorted(found)
+
+    async def due(self, now: datetime, limit: int = 100) -> list[tuple[UUID, str]]:
+        """See the port."""
+        return [(job, kind) for at, job, kind in await self._all() if at <= now][:limit]
+
+    async def next_at(self) -> datetime | None:
+        """See the port."""
+        deadlines = await self._all()
+        return deadlines[0][0] if deadlines else None
+
+
+@asynccontextmanager
+async def running(agent: Any) -> AsyncIterator[None]:
+    """The agent at work."""
+    task = asyncio.create_task(agent.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Until the condition holds, at most ten seconds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_cancelled_run_cancels_its_jobs_and_completes() -> None:
+    """The reactor carries the request to every job; the position is moved with the effects."""
+    system = System()
+    run = (await system.push(WIDE)).runs[0].run
+    await system.handler.handle(CancelRun(run, "by hand"), ORIGIN)
+
+    async def completed() -> bool:
+        return bool((await system.handler.state(run, "run")).conclusion == "cancelled")
+
+    async with running(Reactor(system.handler, system.store, system.store)):
+        await eventually(completed)
+    assert (await system.types()).count("JobCancelled") == 3
+    assert await system.store.tracked(AGENT) > 0
+
+
+async def test_a_restarted_reactor_does_nothing_twice() -> None:
+    """A second life reads on from the recorded position, and what it meets again is a repeat."""
+    system = System()
+    run = (await system.push(WIDE)).runs[0].run
+    await system.handler.handle(CancelRun(run, "by hand"), ORIGIN)
+
+    async def completed() -> bool:
+        return bool((await system.handler.state(run, "run")).conclusion)
+
+    for _ in range(2):
+        async with running(Reactor(system.handler, system.store, system.store)):
+            await eventually(completed)
+            await asyncio.sleep(0)
+    assert (await system.types()).count("JobCancelled") == 3
+
+
+async def test_a_failed_instance_cancels_its_siblings() -> None:
+    """A matrix is fail-fast unless it says otherwise."""
+    system = System()
+    run = (await system.push(WIDE)).runs[0].run
+    await system.perform((await system.queued())["wide (2)"], "failure")
+
+    async def completed() -> bool:
+        return bool((await system.handler.state(run, "run")).conclusion)
+
+    async with running(Reactor(system.handler, system.store, system.store)):
+        await eventually(completed)
+    assert (await system.types()).count("JobCancelled") == 2
+
+
+async def hold(system: System) -> UUID:
+    """A job that a runner acquired and never heard of again."""
+    await system.push(WIDE)
+    job: UUID = (await system.queued())["wide (1)"]
+    await system.handler.handle(c.AcquireJob(job, RUNNER, "r", ("linux",), 30, 120), ORIGIN)
+    return job
+
+
+async def test_a_vanished_runner_loses_its_lease_and_the_job_is_retried() -> None:
+    """At the end of the lease the attempt is lost; at the end of the backoff the job is queued again."""
+    system = System()
+    job = await hold(system)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30)
+    assert await reconciler.tick() == 0
+    system.clock.advance(30)
+    assert await reconciler.tick() == 1
+    system.clock.advance(2)
+    assert await reconciler.tick() == 1
+    state = await system.handler.state(job, "job")
+    assert isinstance(state, Queued)
+    assert state.avoid == RUNNER
+
+
+async def test_a_lease_that_ended_during_an_outage_is_extended_once() -> None:
+    """Nobody could store a heartbeat, so the runner gets one more TTL; only then is the attempt lost."""
+    system = System()
+    job = await hold(system)
+    system.clock.advance(60)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30)
+
+    async def extended() -> bool:
+        return "LeaseExtended" in await system.types()
+
+    async with running(reconciler):
+        await eventually(extended)
+    state = await system.handler.state(job, "job")
+    assert isinstance(state, Acquired)
+    assert state.lease.expires_at == system.clock.now() + timedelta(seconds=30)
+    system.clock.advance(30)
+    await reconciler.tick()
+    assert (await system.types()).count("LeaseExtended") == 1
+    assert "AttemptLost" in await system.types()
+
+
+async def test_a_job_that_nobody_takes_ends_after_a_day() -> None:
+    """The queue deadline is a tick like any other."""
+    system = System()
+    await system.push(WIDE)
+    system.clock.advance(86_400)
+    await Reconciler(system.handler, StreamDeadlines(system), system.clock, 30).tick()
+    page = await system.store.read(0)
+    assert page is not None
+    jobs = [event.stream for event in page.events if event.type == "JobCreated"]
+    states = [await system.handler.state(job, "job") for job in jobs]
+    assert all(isinstance(state, Done) and state.conclusion == "timed_out" for state in states)

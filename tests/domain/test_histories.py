@@ -1,0 +1,139 @@
+"""Generated histories: whatever is asked in whatever order, the invariants hold, and faults in the rules are found."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from commands import catalogue
+from domain.events import REGISTER
+from domain.job import attempt, decide, events, fence
+from domain.job.state import Done
+from domain.run import advance
+from tests.domain.world import World
+
+HISTORIES = 1000
+STEPS = 25
+REACHED_MIN = 20
+NOT_YET = {"RunRerunRequested"}
+"""Event types that have a shape already and no command in this version."""
+
+REFUSALS = (
+    "not_queued",
+    "labels_do_not_match",
+    "lease_lost",
+    "sequence_gap",
+    "bad_step_transition",
+    "not_started",
+    "result_contradicts_steps",
+    "already_done",
+    "job_not_found",
+    "run_exists",
+    "run_not_found",
+    "run_completed",
+    "foreign_job",
+    "workflow_disabled",
+    "workflow_not_found",
+    "runner_not_found",
+    "runner_retired",
+)
+STATES = (
+    "job queued",
+    "job acquired",
+    "job running",
+    "job backing_off",
+    *(f"job done ({end})" for end in ("success", "failure", "cancelled", "timed_out")),
+    *(f"run {end}" for end in ("open", "success", "failure", "cancelled")),
+)
+
+
+def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[str]) -> None:
+    """1,000 histories over all commands; every event type, refusal and state is reached at least 20 times."""
+    reached: Counter[str] = Counter()
+
+    class Histories(RuleBasedStateMachine):
+        """Each rule lets a few things happen; the checker judges the whole log at the end."""
+
+        @initialize(seed=st.integers(0, 2**32))
+        def begin(self, seed: int) -> None:
+            self.world = World(random.Random(seed).randrange)
+
+        @rule()
+        def happen(self) -> None:
+            for _ in range(5):
+                self.world.step()
+
+        def teardown(self) -> None:
+            if hasattr(self, "world"):
+                assert self.world.breaches() == []
+                reached.update(self.world.reached)
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Histories,
+        settings=settings(
+            max_examples=HISTORIES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    wanted = [
+        *(f"event {name}" for name in REGISTER if name not in NOT_YET),
+        *(f"refusal {code}" for code in REFUSALS),
+        *STATES,
+    ]
+    with capsys.disabled():
+        rows = "\n".join(f"  {reached[what]:>8,}  {what}" for what in sorted({*wanted, *reached}))
+        print(f"\nreached in {HISTORIES} generated histories:\n{rows}")  # noqa: T201 - the table is the point
+    rare = [what for what in wanted if reached[what] < REACHED_MIN]
+    assert rare == []
+
+
+def _ignore_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fence, "_reason", lambda state, _command: None if fence.name(state) in ("acquired", "running") else "over")
+
+
+def _retry_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_retry_at", lambda _state, _end, _reason, now: now)
+
+
+def _queue_before_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(advance, "_is_ready", lambda _run, node: node.phase == "pending")
+
+
+def _end_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = catalogue.AGGREGATES["job"]
+
+    def evolve(stream: Any, state: Any, event: Any, meta: Any) -> Any:
+        return state if isinstance(state, Done) else honest.evolve(stream, state, event, meta)
+
+    def reported(state: Any, report: Any, now: Any) -> Any:
+        answer = attempt.reported(state, report, now)
+        return (*answer, answer[-1]) if isinstance(answer, tuple) and isinstance(answer[-1], events.JobSucceeded) else answer
+
+    monkeypatch.setitem(catalogue.AGGREGATES, "job", catalogue.Aggregate(honest.decide, evolve))
+    monkeypatch.setattr(decide, "reported", reported)
+
+
+@pytest.mark.parametrize(
+    ("plant", "invariants"),
+    [(_ignore_epochs, {2}), (_retry_for_ever, {4}), (_queue_before_needs, {5}), (_end_twice, {3})],
+    ids=["no epoch check", "retry above the maximum", "queued before needs", "two terminal events"],
+)
+def test_a_planted_fault_is_found(plant: Any, invariants: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checker finds each fault that is planted in decide, under the number of the invariant that it breaks."""
+    plant(monkeypatch)
+    for seed in range(200):
+        world = World(random.Random(seed).randrange)
+        for _ in range(80):
+            world.step()
+        found = {breach.invariant for breach in world.breaches()}
+        if found & invariants:
+            return
+    pytest.fail("200 histories, and the fault was not found")

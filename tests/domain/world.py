@@ -1,0 +1,292 @@
+"""A small world for generated histories: the real command side over an in-memory store, with runners that also err.
+
+`draw(n)` gives a number below n: from Hypothesis in the state machine, from a seeded generator in the fault tests. The
+coroutines never wait here (nothing in memory does), so they are driven without an event loop.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from commands.handle import Handler, Origin, Outcome
+from domain import ids
+from domain.envelope import Recorded
+from domain.invariants import Breach, check
+from domain.job import commands as c
+from domain.job.state import Acquired, Done, Running, name
+from domain.run import commands as r
+from domain.run.state import Run
+from domain.workflow import reader
+from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore
+
+WORKFLOWS = {
+    "chain": """
+on: push
+jobs:
+  lint: {runs-on: linux, steps: [{run: a}, {run: b}]}
+  test:
+    needs: lint
+    runs-on: linux
+    env: {LEDGERMILL_RETRY: "max=2 on=lost,failed,timed_out backoff=5s"}
+    strategy: {matrix: {v: [1, 2]}}
+    steps: [{run: a}]
+  report: {needs: [lint, test], if: always(), runs-on: linux, steps: [{run: a}]}
+  deploy: {needs: test, runs-on: gpu, steps: [{run: a}]}
+""",
+    "short": """
+on: push
+jobs:
+  only: {runs-on: linux, timeout-minutes: 1, cancel-timeout-minutes: 1, steps: [{run: a}]}
+""",
+    "conditions": """
+on: push
+jobs:
+  a: {runs-on: [linux, gpu], steps: [{run: a}]}
+  never: {needs: a, if: "github.event.nope == 'x'", runs-on: linux, steps: [{run: a}]}
+  rescue: {needs: a, if: failure(), runs-on: linux, steps: [{run: a}]}
+  broken: {needs: a, runs-on: linux, strategy: {matrix: "${{ fromJSON(needs.a.outputs.list) }}"}, steps: [{run: a}]}
+""",
+}
+SECONDS = (1, 5, 29, 31, 121, 700, 90_000)
+ORIGIN = Origin("default", "someone", command=ids.command_id("test", "1"))
+
+
+def drive(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("nothing here may wait")
+
+
+class World:
+    """One store with its history so far, and counts of what was reached."""
+
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self.draw = draw
+        self.store = MemoryEventStore()
+        self.blobs = MemoryBlobs()
+        self.clock = FixedClock()
+        self.handler = Handler(self.store, self.clock, self.blobs)
+        self.handler.subscribe(self.events_of)
+        self.log: list[Recorded] = []
+        self.jobs: list[UUID] = []
+        self.runs: list[UUID] = []
+        self.runners = [ids.runner_id("default", f"r{n}") for n in range(3)]
+        self.reached: Counter[str] = Counter()
+        self.last: Any = None
+
+    def events_of(self, events: tuple[Recorded, ...]) -> None:
+        """Keep the log, and know the jobs and runs that appear in it."""
+        self.log.extend(events)
+        for event in events:
+            self.reached[f"event {event.type}"] += 1
+            if event.type == "JobCreated":
+                self.jobs.append(event.stream)
+            if event.type == "RunTriggered":
+                self.runs.append(event.stream)
+
+    def send(self, command: Any) -> Outcome:
+        """Handle one command from outside and count what came of it."""
+        self.last = command
+        outcome = drive(self.handler.handle(command, ORIGIN))
+        if outcome.refusal:
+            self.reached[f"refusal {outcome.refusal.code}"] += 1
+        if isinstance(outcome.state, Run):
+            self.reached[f"run {outcome.state.conclusion or 'open'}"] += 1
+        elif isinstance(command, c.AnyJobCommand):
+            self.reached[f"job {name(outcome.state)}"] += 1
+        return outcome
+
+    def pick(self, items: Any) -> Any:
+        """One of them."""
+        return items[self.draw(len(items))]
+
+    def step(self) -> None:
+        """One thing happens."""
+        if not self.runs or self.draw(12) == 0:
+            self.trigger()
+            return
+        getattr(self, self.pick(ACTIONS))()
+
+    def trigger(self) -> None:
+        """A push, sometimes one that came before, sometimes of a workflow that is switched off."""
+        path = self.pick(tuple(WORKFLOWS))
+        workflow, problems = reader.read(path, WORKFLOWS[path])
+        assert workflow is not None, problems
+        plan = drive(self.blobs.put(msgspec.json.encode(workflow)))
+        payload = drive(self.blobs.put(b"{}"))
+        repository = ids.repository_id("default", "local", "acme/pay")
+        number = self.draw(len(self.runs) + 1)
+        command = r.TriggerRun(
+            run=ids.run_id("default", f"{path}{number}"),
+            repository=repository,
+            repository_name="acme/pay",
+            workflow=ids.workflow_id("default", repository, path),
+            workflow_path=path,
+            event="push",
+            ref="refs/heads/main",
+            sha="0" * 40,
+            source=ids.derive("source", path, self.draw(2)).hex,
+            source_url="/nowhere",
+            plan=plan,
+            payload=payload,
+            payload_bytes=2,
+            request="same",
+            workflow_ast=workflow,
+        )
+        self.send(r.RegisterRepository(repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
+        self.send(command)
+
+    def switch(self) -> None:
+        """A workflow is enabled or disabled, known or not."""
+        repository = ids.repository_id("default", "local", "acme/pay")
+        path = self.pick((*WORKFLOWS, "unknown"))
+        self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0))
+
+    def runner(self) -> None:
+        """Runners register, come, go, pause; one is unknown."""
+        for _ in range(4):
+            runner = self.pick((*self.runners, self.runners[0], ids.runner_id("default", "unknown")))
+            if self.draw(2) == 0 and runner in self.runners:
+                self.send(r.RegisterRunner(runner, "r", ("linux",), 1 + self.draw(2), "linux", "x64", "0"))
+            else:
+                changes = ("online", "offline", "pause", "resume") * 3 + ("drain", "retire")
+                self.send(r.NoteRunner(runner, self.pick(changes), "x"))
+
+    def live(self) -> list[tuple[UUID, Acquired | Running]]:
+        """The jobs that a runner holds."""
+        states = [(job, drive(self.handler.state(job, "job"))) for job in self.jobs[-12:]]
+        return [(job, state) for job, state in states if isinstance(state, Acquired | Running)]
+
+    def acquire(self) -> None:
+        """A runner takes a job, or one that is not to be had."""
+        job = self.pick((*self.jobs[-6:], self.pick(self.jobs)))
+        labels = self.pick((("linux", "gpu"), ("linux", "gpu"), ("linux",)))
+        self.send(c.AcquireJob(job, self.pick(self.runners), "r", labels, 30, 120))
+
+    def _fence(self, job: UUID, state: Acquired | Running) -> tuple[Any, ...]:
+        """The live fence, now and then a foreign or an old one."""
+        lease = state.lease
+        fences = [(job, lease.runner, lease.attempt, lease.epoch, lease.lease)] * 12
+        fences.append((job, lease.runner, lease.attempt, lease.epoch - 1, lease.lease))
+        fences.append((job, self.pick(self.runners), lease.attempt, lease.epoch, ids.lease_id(job, 99)))
+        return self.pick(fences)
+
+    def work(self) -> None:
+        """A runner goes on with what it holds: it starts, runs steps, reports, and sometimes lies."""
+        held = self.live()
+        if not held:
+            self.acquire()
+            return
+        job, state = self.pick(held)
+        fence = self._fence(job, state)
+        if isinstance(state, Acquired) and self.draw(8):
+            self.send(c.StartJob(*fence))
+            return
+        planned = len(state.life.spec.steps)
+        done = len(state.done_steps) if isinstance(state, Running) else 0
+        if done < planned and self.draw(8):
+            seq = 2 * done + 1 + (self.draw(12) == 0)
+            at = self.clock.now()
+            outcome = self.pick(("success",) * 6 + ("failure", "skipped"))
+            index = done + (self.draw(15) == 0)
+            both = (c.StepTransition(index, at), c.StepTransition(index, at, outcome, outcome, 0, ended_at=at))
+            self.send(c.ReportSteps(*fence, seq, both))
+            return
+        bad = isinstance(state, Running) and "failure" in state.done_steps.values()
+        conclusions = ("failure",) if bad and self.draw(6) else ("success",) * 6 + ("failure", "timed_out", "cancelled")
+        outputs = {"list": "[]"} if self.draw(2) else {}
+        self.send(c.ReportAttempt(*fence, self.pick(conclusions), "", f"{job}{state.lease.epoch}", outputs))
+
+    def heartbeat(self) -> None:
+        """A lease is renewed, by its holder or by somebody else."""
+        for job, state in self.live()[:1]:
+            self.send(c.RecordHeartbeat(*self._fence(job, state), 30))
+
+    def segments(self) -> None:
+        """Log lines are stored; sometimes a segment is missing before them."""
+        for job, state in self.live()[:1]:
+            number = state.segments + 1 + (self.draw(4) == 0)
+            segment = c.Segment(number, 1, 10, 100, "a" * 64)
+            self.send(c.StoreLogSegments(*self._fence(job, state), (segment,)))
+
+    def outage(self) -> None:
+        """The server extends a lease that it could not hear of."""
+        for job, state in self.live()[:1]:
+            self.clock.advance(self.pick((1, 31)))
+            self.send(c.ExtendLease(job, state.lease.epoch, 30, "outage"))
+
+    def vanish(self) -> None:
+        """A runner says that it lost what it held."""
+        for job, state in self.live()[:1]:
+            self.send(c.ReportLost(job, state.lease.epoch - (self.draw(3) == 0), "runner_restarted"))
+
+    def tick(self) -> None:
+        """Time passes, and deadlines are looked at."""
+        self.clock.advance(self.pick(SECONDS))
+        for kind in ("lease", "accept", "job", "queue", "retry", "cancel"):
+            for job in self.jobs[-4:]:
+                self.send(c.Expire(job, kind))
+
+    def cancel_job(self) -> None:
+        """Somebody cancels a job."""
+        self.send(c.CancelJob(self.pick(self.jobs), "by hand", force=self.draw(4) == 0))
+
+    def cancel_run(self) -> None:
+        """Somebody cancels a run, and the reactor carries it to the jobs; or a run that is not there."""
+        run = self.pick((*self.runs, ids.run_id("default", "unknown")))
+        outcome = self.send(r.CancelRun(run, "by hand", force=self.draw(4) == 0))
+        if isinstance(outcome.state, Run):
+            for job in outcome.state.live_jobs():
+                self.send(c.CancelJob(job, "by hand"))
+
+    def stranger(self) -> None:
+        """Commands about what does not exist, or does not belong."""
+        job = ids.job_id(self.pick(self.runs), 1, "unknown", "")
+        self.send(c.CancelJob(job, "x"))
+        self.send(r.ConcludeJob(self.pick(self.runs), 1, job, "unknown", "success"))
+
+    def refused(self) -> None:
+        """A refusal is kept for the audit."""
+        self.send(r.RecordRefusal(ids.audit_id("default", "2026-03-01"), "cancel", "x", "already_done", "it is over"))
+
+    def again(self) -> None:
+        """The last command arrives a second time, as it does when its answer was lost."""
+        self.send(self.last)
+
+    def late(self) -> None:
+        """A runner that was cut off reports on a job that is over."""
+        ended = [job for job in self.jobs[-12:] if isinstance(drive(self.handler.state(job, "job")), Done)]
+        if ended:
+            job = self.pick(ended)
+            runner = self.pick(self.runners)
+            self.send(c.ReportAttempt(job, runner, 1, 1, ids.lease_id(job, 1), "success", "", "late"))
+
+    def breaches(self) -> list[Breach]:
+        """What the checker says about the whole log."""
+        return check(self.log)
+
+
+ACTIONS = (
+    *("acquire",) * 6,
+    *("work",) * 14,
+    *("tick",) * 4,
+    "heartbeat",
+    "segments",
+    "outage",
+    "vanish",
+    "cancel_job",
+    "cancel_run",
+    "stranger",
+    "switch",
+    "runner",
+    "runner",
+    "refused",
+    "again",
+    "late",
+)

@@ -1,0 +1,89 @@
+"""Write routes: once per key, refused with the reason, kept for the audit."""
+
+from uuid import UUID
+
+from domain import ids
+from tests.gateway.conftest import WORKFLOW, Gateway
+
+BROKEN = "on: push\njobs:\n  build:\n    run-on: linux\n    steps: [{run: echo}]\n"
+
+
+async def test_the_same_key_and_body_is_answered_as_the_first_time(gateway: Gateway) -> None:
+    """One run, the same answer, and a header that says so."""
+    first = await gateway.trigger("k")
+    second = await gateway.trigger("k")
+    assert first.json == second.json
+    assert first.headers["X-Event-Position"] == second.headers["X-Event-Position"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_the_same_key_with_another_body_is_refused(gateway: Gateway) -> None:
+    """422: the key belongs to the first body; the first run is untouched."""
+    first = await gateway.trigger("k")
+    answer = await gateway.trigger("k", sha="f" * 40)
+    assert (answer.status, answer.json["code"]) == (422, "idempotency_key_reused")
+    history = await gateway.history(UUID(first.json["runs"][0]["run_id"]))
+    assert [event.type for event in history].count("RunTriggered") == 1
+
+
+async def test_without_a_key_each_request_starts_a_run(gateway: Gateway) -> None:
+    """The server draws a key, so two requests are two runs with rising numbers."""
+    answers = [await gateway.trigger() for _ in range(2)]
+    assert [answer.json["runs"][0]["number"] for answer in answers] == [1, 2]
+
+
+async def test_a_broken_workflow_starts_nothing(gateway: Gateway) -> None:
+    """422 with file, line, column, message and code of each error; no event is in the log."""
+    before = await gateway.store.head()
+    answer = await gateway.trigger(workflow=BROKEN)
+    assert answer.status == 422
+    error = answer.json["errors"][0]
+    assert (error["file"], error["line"], error["column"]) == (".github/workflows/ci.yml", 4, 5)
+    assert error["code"].startswith("WF")
+    assert "run-on" in error["message"]
+    assert await gateway.store.head() == before
+
+
+async def test_a_workflow_that_does_not_listen_is_named_with_the_reason(gateway: Gateway) -> None:
+    """202 without runs: the event is taken, nothing listens to it."""
+    answer = await gateway.trigger(workflow=WORKFLOW.replace("on: push", "on: workflow_dispatch"))
+    assert (answer.status, answer.json["runs"]) == (202, [])
+    assert answer.json["not_triggered"][0]["workflow"] == ".github/workflows/ci.yml"
+
+
+async def test_cancelling_a_run_that_is_over_is_refused_and_recorded(gateway: Gateway) -> None:
+    """409, and the audit stream of the day names who, what and why."""
+    run = await gateway.run()
+    runner = await gateway.runner()
+    await runner.work(await runner.acquire())
+    for _ in range(3):
+        answer = await gateway.request("POST", f"/api/v1/runs/{run}/cancel", {})
+        assert (answer.status, answer.json["code"]) == (409, "run_completed")
+    today = (await gateway.history(run))[0].meta.at.date().isoformat()
+    recorded = await gateway.store.load(ids.audit_id("default", today))
+    assert [(event.data.command, event.data.target, event.data.code) for event in recorded] == [("CancelRun", str(run), "run_completed")]
+    assert recorded[0].meta.actor.startswith("admin-")
+
+
+async def test_cancelling_a_queued_run_ends_it(gateway: Gateway) -> None:
+    """No runner holds the job, so it ends at once and the run with it."""
+    run = await gateway.run()
+    answer = await gateway.request("POST", f"/api/v1/runs/{run}/cancel")
+    assert answer.status == 202
+    async with gateway.stream(f"/api/v1/runs/{run}/stream") as events:
+        kinds = [data["type"] async for _, name, data in events if name == "message"]
+    assert kinds[-1] == "RunCompleted"
+    assert "JobCancelled" in kinds
+
+
+async def test_cancelling_what_does_not_exist_is_not_found(gateway: Gateway) -> None:
+    """404."""
+    answer = await gateway.request("POST", f"/api/v1/runs/{UUID(int=3)}/cancel", {})
+    assert (answer.status, answer.json["code"]) == (404, "run_not_found")
+
+
+async def test_an_overlong_key_is_refused(gateway: Gateway) -> None:
+    """A key is a name, not a document."""
+    answer = await gateway.trigger("k" * 256)
+    assert (answer.status, answer.json["code"]) == (422, "bad_idempotency_key")
