@@ -123,7 +123,7 @@ def test_a_killed_database_comes_back_by_itself(start: Start) -> None:
     assert pid_in(server.data / "postgres/cluster/postmaster.pid") != postmaster
     succeed(server, [*long, *during])
     assert lost_attempts(database_of(server)) == 0
-    assert check(server.data) == []
+    assert check(server) == []
 
 
 @pytest.mark.timeout(200)
@@ -148,7 +148,7 @@ def test_an_absent_database_is_a_503_that_says_what_to_do(start: Start, short_pa
         assert database.database_url == url
         succeed(server, [long, taken(server, "during")])
         assert lost_attempts(url) == 0
-        assert check(server.data) == []
+        assert check(server) == []
     finally:
         database.stop()
 
@@ -170,7 +170,7 @@ def test_scheduling_goes_on_without_nats(start: Start, feed: str) -> None:
     until(lambda: bool(scalar(url, caught_up)), 60, "the bridge has published the whole log")
     succeed(server, [send(server, "after")])
     assert lost_attempts(url) == 0
-    assert check(server.data) == []
+    assert check(server) == []
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_full_disk_refuses_and_resumes(start: Start, small_disk: Path) -> None
         assert "free space" in refused.problem["detail"]
         (small_disk / "filler").unlink()
         succeed(server, [*runs, taken(server, "freed")], 120)
-        assert check(server.data) == []
+        assert check(server) == []
     finally:
         database.stop()
 

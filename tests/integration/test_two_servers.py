@@ -78,4 +78,4 @@ def test_two_servers_share_the_work_and_do_nothing_twice(servers: list[Server], 
         rows = connection.execute("select substring(topic from '^[A-Za-z]+'), count(*) from events_0 group by 1").fetchall()
     counts = dict(rows)
     assert counts["JobAcquired"] == counts["JobSucceeded"] == counts["RunCompleted"] == len(runs)
-    assert check(servers[1].data) == []
+    assert check(servers[1]) == []
