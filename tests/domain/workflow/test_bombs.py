@@ -1,24 +1,26 @@
 """Bombs and broken files are refused fast and in little memory, with a message that names a place.
 
 Bound: 50 ms, or three times a bare compose of the same text for files over 200 KB; 64 MB on top of the interpreter.
-Measured in processor time, the best of several, and with room for a machine whose cores are shared.
+Measured in processor time; one of several rounds has to keep the bound, as a busy machine slows single ones.
 """
 
 import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.reader import read
 
 MILLISECONDS_MAX = 50
-NOISE = 4.0
-ROUNDS = 4
+ROUNDS_MAX = 12
 MEGABYTES_MAX = 64
+BIG_MILLISECONDS_MAX = 500
 BIG_BYTES = 200_000
 HEAD = "on: push\njobs:\n a:\n  runs-on: x\n"
 
@@ -112,22 +114,31 @@ def test_a_bomb_is_refused_in_time(name):
     """Nothing is accepted, each finding has a place, and the time is bounded."""
     make, code = BOMBS[name]
     text = make()
-    best, found = 1e9, []
-    for _ in range(ROUNDS):
-        before = time.process_time()
-        workflow, found = read("bomb.yml", text)
-        best = min(best, (time.process_time() - before) * 1000)
+    found: list[Diagnostic] = []
+
+    def refuse() -> None:
+        workflow, found[:] = read("bomb.yml", text)
         assert workflow is None
+
+    def in_time() -> bool:
+        spent = milliseconds(refuse)
+        # A bare compose is measured only where it counts: it crashes the interpreter on deep files.
+        return spent <= MILLISECONDS_MAX or (len(text) > BIG_BYTES and spent <= 3 * milliseconds(lambda: compose(text)))
+
+    assert any(in_time() for _ in range(ROUNDS_MAX))
     assert code in {each.code for each in found}
     assert all(each.line >= 1 and each.column >= 1 for each in found)
-    # A bare compose is measured only where it is needed: it crashes the interpreter on deep files.
-    assert best <= MILLISECONDS_MAX * NOISE or (len(text) > BIG_BYTES and best <= 3 * compose_milliseconds(text) * NOISE)
 
 
-def compose_milliseconds(text: str) -> float:
-    before = time.process_time()
+def compose(text: str) -> None:
     with contextlib.suppress(yaml.YAMLError):
         yaml.compose(text, Loader=yaml.CSafeLoader)
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Processor time: another process's turn does not count."""
+    before = time.process_time()
+    work()
     return (time.process_time() - before) * 1000
 
 
@@ -173,8 +184,9 @@ ACCEPTED = {
 def test_a_big_file_that_github_accepts_is_read_in_linear_time(name):
     """Many parts of a kind, or many warnings, neither refuse a file nor make its reading quadratic."""
     text = ACCEPTED[name]()
-    before = time.process_time()
-    workflow, _ = read("big.yml", text)
-    spent = (time.process_time() - before) * 1000
-    assert workflow is not None
-    assert spent <= 500 * NOISE
+
+    def accept() -> None:
+        workflow, _ = read("big.yml", text)
+        assert workflow is not None
+
+    assert any(milliseconds(accept) <= BIG_MILLISECONDS_MAX for _ in range(ROUNDS_MAX))

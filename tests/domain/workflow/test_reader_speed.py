@@ -11,8 +11,8 @@ from domain.workflow.support import unsupported
 
 TIMES_COMPOSE_MAX = 4
 MILLISECONDS_MAX = 15
-NOISE = 1.5
-"""Two processes share a core's caches in `make test`; the exact figure is printed."""
+ROUNDS = range(25, 400)
+"""A busy machine slows single rounds: the best of at least and at most so many has to keep the bounds."""
 STEP = """      - name: Step {n} of the job
         id: step-{n}
         if: github.event_name == 'push' && steps.step-0.outputs.go == '{n}'
@@ -38,15 +38,11 @@ def thirteen_kilobytes() -> str:
     return text
 
 
-def best_milliseconds(*works: Callable[[], object]) -> list[float]:
-    """The processor time of each, the best of many turns taken by all in turn, so that a busy machine hits them alike."""
-    best = [float("inf")] * len(works)
-    for _ in range(25):
-        for place, work in enumerate(works):
-            before = time.process_time()
-            work()
-            best[place] = min(best[place], (time.process_time() - before) * 1000)
-    return best
+def milliseconds(work: Callable[[], object]) -> float:
+    """Processor time: another process's turn does not count."""
+    before = time.process_time()
+    work()
+    return (time.process_time() - before) * 1000
 
 
 def test_a_big_file_is_read_and_planned_in_time():
@@ -61,7 +57,12 @@ def test_a_big_file_is_read_and_planned_in_time():
         for node in plan.nodes(workflow):
             plan.expand(workflow, node.key, contexts, {})
 
-    compose, whole = best_milliseconds(lambda: yaml.compose(text, Loader=yaml.CSafeLoader), work)
-    print(f"{len(text)} bytes: compose {compose:.2f} ms, read and plan {whole:.2f} ms ({whole / compose:.1f} times)")  # noqa: T201 - the pass table
-    assert whole <= MILLISECONDS_MAX * NOISE
-    assert whole <= TIMES_COMPOSE_MAX * NOISE * compose
+    compose = whole = float("inf")
+    for number in range(ROUNDS.stop):
+        # Both in turn, so that a busy machine hits them alike.
+        compose = min(compose, milliseconds(lambda: yaml.compose(text, Loader=yaml.CSafeLoader)))
+        whole = min(whole, milliseconds(work))
+        if number in ROUNDS and whole <= min(MILLISECONDS_MAX, TIMES_COMPOSE_MAX * compose):
+            break
+    assert whole <= MILLISECONDS_MAX
+    assert whole <= TIMES_COMPOSE_MAX * compose
