@@ -1,8 +1,9 @@
 """The one loop of the write side: load the stream, decide, append with the expected version, try again on a conflict."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -14,7 +15,9 @@ from commands.sources import SourceLoader
 from commands.streams import Stream, Streams
 from commands.unit import Unit
 from domain.envelope import Meta, Recorded
-from domain.ports import Blobs, Clock, EventStore, Tracking, VersionConflict
+from domain.job.commands import AcquireJob
+from domain.job.state import Acquired
+from domain.ports import Blobs, Clock, EventStore, ReadyJobs, Tracking, VersionConflict
 from domain.refusals import Refusal
 
 CONFLICTS_MAX = 50
@@ -60,6 +63,8 @@ class Handler:
         self._sources = SourceLoader(blobs)
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._listeners: list[Listener] = []
+        self.ready: ReadyJobs | None = None
+        """Where runners wait for jobs in this process, if they do."""
 
     def subscribe(self, listener: Listener) -> None:
         """`listener` is called with each commit's events, in commit order, before the command is answered."""
@@ -74,24 +79,49 @@ class Handler:
         return outcome
 
     async def handle_all(self, commands: Sequence[Any], origin: Origin, tracking: Tracking | None = None) -> list[Outcome]:
+        """Execute several commands of one origin in one commit; see `handle_each`."""
+        return await self.handle_each([(command, origin) for command in commands], tracking)
+
+    async def handle_each(self, orders: Sequence[tuple[Any, Origin]], tracking: Tracking | None = None) -> list[Outcome]:
         """Execute several commands in one commit, together with the move of an agent's position, if one is given.
 
-        A refused command leaves only its evidence; the others are carried out.
+        A refused command leaves only its evidence; the others are carried out. A job that they put into the queue while
+        a runner waits for it is acquired in the same commit.
         """
-        order = sorted({_rank(command) for command in commands})
+        order = sorted({_rank(command) for command, _ in orders})
         for _ in range(CONFLICTS_MAX):
             async with self._hold(order) as claim:
                 unit = Unit(self._streams, self._sources.enrich, claim)
-                meta = Meta(self._clock.now(), origin.tenant, origin.actor, origin.token, origin.command, origin.cause, origin.correlation)
-                refusals = [await unit.execute(command, meta) for command in commands]
-                try:
-                    recorded = await self._append(unit, tracking)
-                except VersionConflict as conflict:
-                    for stream in conflict.streams:
-                        self._streams.forget(stream)
-                    continue
-                return [self._outcome(unit, c, r, recorded) for c, r in zip(commands, refusals, strict=True)]
+                now = self._clock.now()
+                refusals = [await unit.execute(command, _meta(origin, now)) for command, origin in orders]
+                with self._handing_over(unit) as acquisitions:
+                    for command in acquisitions:
+                        tenant = unit.touched[command.job].state.life.tenant
+                        await unit.execute(command, Meta(now, tenant, f"runner:{command.runner}"))
+                    try:
+                        recorded = await self._append(unit, tracking)
+                    except VersionConflict as conflict:
+                        for stream in conflict.streams:
+                            self._streams.forget(stream)
+                        continue
+                return [self._outcome(unit, c, r, recorded) for (c, _), r in zip(orders, refusals, strict=True)]
         raise VersionConflict([stream for _, stream in order])
+
+    @contextmanager
+    def _handing_over(self, unit: Unit) -> Iterator[Sequence[AcquireJob]]:
+        """What waiting runners take of the jobs that this commit queues; told them when the commit is done or has failed."""
+        queued = unit.queued() if self.ready is not None else []
+        if self.ready is None or not queued:
+            yield ()
+            return
+        acquisitions = self.ready.reserve(queued)
+        try:
+            yield acquisitions
+        finally:
+            for command in acquisitions:
+                stream = unit.touched[command.job]
+                held = not stream.pending and isinstance(stream.state, Acquired)
+                self.ready.settle(command.job, stream.state if held else None)
 
     async def state(self, stream: UUID, kind: str) -> Any:
         """The folded state of a stream; kind: "job", "run", "runner", "workflow" or "repository"; None: no such stream."""
@@ -142,6 +172,10 @@ class Handler:
             for _, stream in order:
                 await claim(stream)
             yield claim
+
+
+def _meta(origin: Origin, now: datetime) -> Meta:
+    return Meta(now, origin.tenant, origin.actor, origin.token, origin.command, origin.cause, origin.correlation)
 
 
 RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3}

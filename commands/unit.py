@@ -16,9 +16,12 @@ from commands.streams import Stream, Streams
 from domain import ids, reactions
 from domain.envelope import Meta
 from domain.job import commands as job
+from domain.job import events as e
+from domain.job.state import Queued
 from domain.ports import NewEvent, StreamWrite
 from domain.refusals import Decision, Refusal
 from domain.run import commands as run
+from domain.scheduling.matching import UNPLACED, ReadyJob
 
 Enrich = Callable[[Any, Any], Awaitable[Any]]
 """(command, state) to the command with the blobs that deciding it needs."""
@@ -53,6 +56,15 @@ class Unit:
     def writes(self) -> tuple[StreamWrite, ...]:
         """What to append."""
         return tuple(StreamWrite(s.id, s.version, s.pending) for s in self.touched.values() if s.pending)
+
+    def queued(self) -> list[ReadyJob]:
+        """The jobs that this commit puts into the queue."""
+        states = (s.state for s in self.touched.values() if s.pending and isinstance(s.pending[-1].data, e.JobQueued | e.JobRetried))
+        return [
+            ReadyJob(state.life.job, frozenset(state.life.spec.labels), UNPLACED, state.avoid)
+            for state in states
+            if isinstance(state, Queued)
+        ]
 
     async def _decide(self, command: Any, meta: Meta, *, follows: bool) -> Refusal | None:
         kind, stream_id = catalogue.target(command)
@@ -114,8 +126,9 @@ def _located(meta: Meta, stream: Stream, command: Any) -> Meta:
     elif isinstance(command, run.TriggerRun):
         correlation = command.run
     cause = meta.cause
-    if cause is None and meta.command is None and stream.version:
-        cause = ids.event_id(stream.id, stream.version)
+    said = stream.version + len(stream.pending)
+    if cause is None and meta.command is None and said:
+        cause = ids.event_id(stream.id, said)
     if correlation == meta.correlation and cause == meta.cause:
         return meta
     return msgspec.structs.replace(meta, correlation=correlation, cause=cause)

@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 
 from domain.envelope import Meta, Recorded
+from domain.job.commands import AcquireJob
+from domain.job.state import Acquired
+from domain.scheduling.matching import ReadyJob
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -117,3 +120,16 @@ class Deadlines(Protocol):
 
     async def next_at(self) -> datetime | None:
         """The earliest deadline, or None."""
+
+
+class ReadyJobs(Protocol):
+    """The runners that wait in this process for a job. A job that becomes ready is handed to one of them in its own commit."""
+
+    def reserve(self, jobs: Sequence[ReadyJob]) -> Sequence[AcquireJob]:
+        """Which of these jobs a waiting runner takes, once their events are decided on and before they are committed.
+
+        Each one that is named takes a slot until it is settled.
+        """
+
+    def settle(self, job: UUID, state: Acquired | None) -> None:
+        """What came of a reserved job: the runner holds it, or (None) its commit did not come about."""

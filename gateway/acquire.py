@@ -8,7 +8,7 @@ poll early only once in a while, so that a runner that is busy cancelling does n
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from commands.handle import Handler, Origin
@@ -90,18 +90,22 @@ class Acquiring:
         request.close()
         return answer(wire.Acquired(leases=leases, orders=orders, now=now))
 
-    async def take(self, job: ReadyJob, poll: Poll) -> Acquired | None:
-        """Put AcquireJob to the job for this poll's runner."""
-        command = AcquireJob(
-            job.job,
+    def acquire(self, job: UUID, poll: Poll) -> AcquireJob:
+        """The command by which this poll's runner takes a job."""
+        return AcquireJob(
+            job,
             runner=poll.runner,
             runner_name=poll.name,
             labels=poll.labels,
             lease_seconds=self._lease_seconds,
             accept_seconds=self._accept_seconds,
         )
-        outcome = await self._handler.handle(command, Origin(self._tenant, f"runner:{poll.runner}"))
-        return outcome.state if outcome.refusal is None and isinstance(outcome.state, Acquired) else None
+
+    async def take(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> list[Acquired | None]:
+        """Put AcquireJob to these jobs for these polls' runners, all in one append."""
+        orders = [(self.acquire(job.job, poll), Origin(self._tenant, f"runner:{poll.runner}")) for job, poll in pairs]
+        outcomes = await self._handler.handle_each(orders)
+        return [each.state if each.refusal is None and isinstance(each.state, Acquired) else None for each in outcomes]
 
     async def labels(self, job: UUID) -> frozenset[str]:
         """The labels that a job asks for, from its stream."""

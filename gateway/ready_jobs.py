@@ -10,7 +10,7 @@ job: what was acquired for it in that very moment is handed back by `Poll.close`
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from heapq import merge
 from typing import Any
 from uuid import UUID
@@ -19,9 +19,10 @@ import msgspec
 
 from domain.envelope import Recorded
 from domain.job import events as e
+from domain.job.commands import AcquireJob
 from domain.job.state import Acquired
 from domain.ports import StoreUnavailable
-from domain.scheduling.matching import Poller, ReadyJob, match
+from domain.scheduling.matching import UNPLACED, Poller, ReadyJob, match
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,11 @@ WINDOW_MAX = 20_000
 ENDED = (e.JobAcquired, e.JobCancelled, e.JobTimedOut, e.JobFailed, e.JobSucceeded, e.JobSkipped)
 """Events after which a job is not in the queue."""
 
-Take = Callable[[ReadyJob, "Poll"], Awaitable[Acquired | None]]
-"""Puts AcquireJob to the job; None when it refused (another gateway was first, or it was cancelled)."""
+Take = Callable[[Sequence[tuple[ReadyJob, "Poll"]]], Awaitable[list[Acquired | None]]]
+"""Puts AcquireJob to all of these jobs in one append; None for one that refused (another gateway was first, or it was cancelled)."""
+
+Acquire = Callable[[UUID, "Poll"], AcquireJob]
+"""The command by which a poll's runner takes a job."""
 
 Labels = Callable[[UUID], Awaitable[frozenset[str]]]
 """The labels that a job asks for."""
@@ -70,14 +74,16 @@ class Poll:
 class ReadyJobs:
     """The window and the polls. All methods belong to one event loop."""
 
-    def __init__(self, take: Take, labels: Labels, refill: Callable[[int], Awaitable[list[Offer]]] | None = None) -> None:
+    def __init__(self, take: Take, acquire: Acquire, labels: Labels, refill: Callable[[int], Awaitable[list[Offer]]] | None = None) -> None:
         self._take = take
+        self._acquire = acquire
         self._labels = labels
         self._refill = refill
         self._groups: dict[frozenset[str], dict[UUID, ReadyJob]] = {}
         self._known: dict[UUID, frozenset[str]] = {}
         self._gone: dict[UUID, int] = {}
         self._polls: dict[UUID, Poll] = {}
+        self._reserved: dict[UUID, Poll] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._planned = False
         self._overflow = False
@@ -104,6 +110,20 @@ class ReadyJobs:
                     self._remove(event.stream, event.position, keep_labels=isinstance(data, e.JobAcquired))
                 case _:
                     pass
+
+    def reserve(self, jobs: Sequence[ReadyJob]) -> Sequence[AcquireJob]:
+        """See domain.ports.ReadyJobs. What waits already comes before these jobs."""
+        acquisitions = []
+        for job, poll in self._pairs(jobs):
+            if job.position == UNPLACED:
+                poll.in_flight += 1
+                self._reserved[job.job] = poll
+                acquisitions.append(self._acquire(job.job, poll))
+        return acquisitions
+
+    def settle(self, job: UUID, state: Acquired | None) -> None:
+        """See domain.ports.ReadyJobs."""
+        self._granted(self._reserved.pop(job), state)
 
     def settled(self, position: int) -> None:
         """The feed has passed this position: nothing at or before it will be told again."""
@@ -197,34 +217,54 @@ class ReadyJobs:
 
     def _match(self) -> None:
         self._planned = False
-        waiting = [(poll, Poller(poll.runner, poll.poller_labels, poll.free, poll.since)) for poll in self._polls.values() if poll.free > 0]
-        if not waiting or not self._count:
-            return
-        everything = frozenset[str]().union(*(poller.labels for _, poller in waiting))
-        # Whole groups that nobody here can take are left out before any of their jobs is looked at.
-        queues = [group.values() for labels, group in self._groups.items() if labels <= everything]
-        oldest_first = merge(*queues, key=lambda job: job.position)
-        for job, poller in match(oldest_first, [poller for _, poller in waiting]):
-            poll = self._polls[poller.runner]
+        pairs = self._pairs(()) if self._count else []
+        for job, poll in pairs:
             self._drop(job.job, job.labels)
             poll.in_flight += 1
-            self._spawn(self._acquire(job, poll))
+        if pairs:
+            self._spawn(self._take_all(pairs))
         if self._overflow and self._count < WINDOW_MAX // 2:
             self._spawn(self.fill())
 
-    async def _acquire(self, job: ReadyJob, poll: Poll) -> None:
+    def _pairs(self, coming: Sequence[ReadyJob]) -> list[tuple[ReadyJob, Poll]]:
+        """The matches of this moment. coming: jobs whose commit is under way; they stand behind all others."""
+        waiting = [Poller(poll.runner, poll.poller_labels, poll.free, poll.since) for poll in self._polls.values() if poll.free > 0]
+        everything = frozenset[str]().union(*(poller.labels for poller in waiting))
+        # Whole groups that nobody here can take are left out before any of their jobs is looked at.
+        queues = [group.values() for labels, group in self._groups.items() if labels <= everything]
+        oldest_first = merge(*queues, coming, key=lambda job: job.position)
+        return [(job, self._polls[poller.runner]) for job, poller in match(oldest_first, waiting)]
+
+    async def _take_all(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> None:
+        """Put the acquisitions of one match to the jobs: one append, however many there are.
+
+        A job that cannot be decided on (its history is damaged) must not take the others with it: then each is tried alone.
+        """
+        taken: Sequence[Acquired | None] = [None] * len(pairs)
         try:
-            acquired = await self._take(job, poll)
-            if acquired is not None:
-                poll.granted.append(acquired)
+            taken = await self._take(pairs)
         except StoreUnavailable as error:
-            poll.failed = error
-            self._add(job.job, job.labels, job.position, job.avoid)
+            for job, poll in pairs:
+                poll.failed = error
+                self._add(job.job, job.labels, job.position, job.avoid)
+        except Exception:
+            if len(pairs) == 1:
+                raise
+            for job, poll in pairs:
+                poll.in_flight += 1
+                self._spawn(self._take_all([(job, poll)]))
         finally:
-            poll.in_flight -= 1
-            if poll.in_flight == 0:
-                poll.news.set()
-            self._plan()
+            for (_, poll), acquired in zip(pairs, taken, strict=True):
+                self._granted(poll, acquired)
+
+    def _granted(self, poll: Poll, acquired: Acquired | None) -> None:
+        """What was under way for a poll has come about, or (None) has not."""
+        if acquired is not None:
+            poll.granted.append(acquired)
+        poll.in_flight -= 1
+        if poll.in_flight == 0:
+            poll.news.set()
+        self._plan()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -13,6 +13,9 @@ from uuid import UUID
 
 import msgspec
 
+UNPLACED = 2**63 - 1
+"""The position of a job whose commit is still to come: behind all others."""
+
 
 class ReadyJob(msgspec.Struct, frozen=True, gc=False):
     """A queued job. position: of the event that made it ready, which is its place in the queue."""

@@ -73,8 +73,8 @@ async def gateway(parts: Parts) -> Gateway:
         lease_seconds=lease,
         accept_seconds=settings.accept_window_seconds,
     )
-    ready = ReadyJobs(acquiring.take, acquiring.labels, restart.queued)
-    acquiring.ready = ready
+    ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.labels, restart.queued)
+    acquiring.ready = handler.ready = ready
     fan_out = FanOut(parts.feed, ready, acquiring.leases, hub, logs)
     handler.subscribe(fan_out.on_commit)
     refusals = Refusals(handler, parts.clock)

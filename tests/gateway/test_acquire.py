@@ -5,6 +5,8 @@ import contextlib
 from datetime import datetime
 from uuid import UUID
 
+import psycopg
+
 from domain.job.events import AttemptLost, JobAcquired, JobRetried
 from runner import wire
 from tests.gateway.conftest import Gateway, HandRunner
@@ -48,6 +50,23 @@ async def test_a_job_wakes_a_waiting_poll(gateway: Gateway) -> None:
     poll = await open_poll(runner)
     await gateway.run()
     assert len((await poll).leases) == 1
+
+
+async def test_a_waiting_runner_gets_the_job_in_the_commit_that_queues_it(gateway: Gateway, postgres_url: str) -> None:
+    """Three runners wait, two jobs come: each JobQueued and its JobAcquired were written by one transaction."""
+    polls = [await open_poll(await gateway.runner(name)) for name in ("r1", "r2", "r3")]
+    await gateway.run(TWO_JOBS)
+    answered = asyncio.as_completed(polls)
+    for _ in range(2):
+        assert len((await next(answered)).leases) == 1
+    for poll in polls:
+        poll.cancel()
+    async with await psycopg.AsyncConnection.connect(postgres_url) as connection:
+        cursor = await connection.execute(
+            "select originator_id, count(*), count(distinct xmin::text) from events_0"
+            " where topic in ('JobQueued.v1', 'JobAcquired.v1') group by 1"
+        )
+        assert [row[1:] for row in await cursor.fetchall()] == [(2, 1), (2, 1)]
 
 
 async def test_a_poll_without_a_job_ends_empty(gateway: Gateway) -> None:
