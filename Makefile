@@ -32,8 +32,9 @@ test-short: .venv/dev.stamp ## Run the tests that need no server
 	$(BIN)/pytest -n 2 tests/domain tests/commands tests/runner tests/gateway
 
 .PHONY: campaign
-campaign: .venv/dev.stamp ## Run the long campaigns: crashes under load, a million expressions (about half an hour)
+campaign: .venv/dev.stamp ## Run the long campaigns: crashes and kills under load, a million expressions (over an hour)
 	$(BIN)/python -m tests.rigs.crash --cycles 20
+	$(BIN)/python -m tests.rigs.kills --kills 200
 	$(BIN)/pytest -m campaign
 
 .PHONY: lint

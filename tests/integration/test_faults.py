@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,15 +27,6 @@ LEASE_SECONDS = 6
 DISK_BYTES = 160 << 20
 
 Start = Callable[..., Server]
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose name is short enough for a socket below it."""
-    path = Path(tempfile.mkdtemp(prefix="lm"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Two whole servers on one database: work is handed out once, and every gateway tells what happened through the other."""
 
 import json
-import shutil
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,36 +17,27 @@ from tests.rigs.server import Server
 
 
 @pytest.fixture
-def path() -> Iterator[Path]:
-    """A directory whose name is short enough for a socket below it."""
-    made = Path(tempfile.mkdtemp(prefix="lm"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Embedded]:
+def database(short_path: Path) -> Iterator[Embedded]:
     """The database that both share."""
-    started = Embedded.start(path / "db", nats=False)
+    started = Embedded.start(short_path / "db", nats=False)
     yield started
     started.stop()
 
 
 @pytest.fixture
-def servers(path: Path, database: Embedded) -> Iterator[list[Server]]:
+def servers(short_path: Path, database: Embedded) -> Iterator[list[Server]]:
     """Two servers with all roles, each with a directory and a runner of its own; blobs are shared, as they must be."""
-    (path / "blobs").mkdir()
+    (short_path / "blobs").mkdir()
     started: list[Server] = []
     runners: list[subprocess.Popen[bytes]] = []
     for name in ("one", "two"):
-        data = path / name / "data"
+        data = short_path / name / "data"
         data.mkdir(parents=True, mode=0o700)
-        (data / "blobs").symlink_to(path / "blobs")
+        (data / "blobs").symlink_to(short_path / "blobs")
         server = Server(data, free_port(), database_url=database.database_url)
         started.append(server)
         server.start()
-        runners.append(start_runner(server, path / name / "work"))
+        runners.append(start_runner(server, short_path / name / "work"))
     yield started
     for runner in runners:
         runner.kill()

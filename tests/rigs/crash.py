@@ -23,6 +23,7 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
+from tests.rigs.api import Api
 from tests.rigs.ports import free_port
 from tests.rigs.server import LEDGERMILL, Server
 
@@ -88,8 +89,9 @@ def request(number: int, sha: str, source: str) -> dict[str, Any]:
 class Load(threading.Thread):
     """Triggers runs at a steady rate. What is not acknowledged is sent again with the same key, as a client would."""
 
-    def __init__(self, server: Server, journal: Journal) -> None:
+    def __init__(self, server: Api, journal: Journal, runs_per_second: float = RUNS_PER_SECOND) -> None:
         super().__init__(daemon=True)
+        self._pause = 1 / runs_per_second
         self._server = server
         self._journal = journal
         self._ending = threading.Event()
@@ -104,7 +106,7 @@ class Load(threading.Thread):
                 self.sent += 1
                 pending.append(self.sent)
             pending = [number for number in pending if not self._send(number)]
-            due = max(due + 1 / RUNS_PER_SECOND, time.monotonic() - 1)
+            due = max(due + self._pause, time.monotonic() - 1)
             self._ending.wait(max(0.0, due - time.monotonic())) if not self._ending.is_set() else time.sleep(0.05)
 
     def finish(self) -> None:
@@ -126,7 +128,7 @@ class Load(threading.Thread):
         return True
 
 
-def start_runner(server: Server, work: Path) -> "subprocess.Popen[bytes]":
+def start_runner(server: Api, work: Path) -> "subprocess.Popen[bytes]":
     """A real runner with many slots."""
     arguments = ["--url", server.url, "--token-file", str(server.data / "runner-token"), "--name", "crash", "--labels", "linux"]
     with (work.parent / "runner.log").open("ab") as out:
@@ -182,14 +184,14 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     }
 
 
-def _in_progress(server: Server) -> int:
+def _in_progress(server: Api) -> int:
     try:
         return len(server.call("GET", "/api/v1/runs?status=in_progress&per_page=100")["items"])
     except (OSError, urllib.error.URLError):
         return -1
 
 
-def _left(server: Server) -> tuple[int, list[str]]:
+def _left(server: Api) -> tuple[int, list[str]]:
     """How many jobs are queued, and which runs are not over."""
     going = [
         run["id"]
@@ -199,7 +201,7 @@ def _left(server: Server) -> tuple[int, list[str]]:
     return server.call("GET", "/api/v1/queue")["depth"], going
 
 
-def settle(server: Server, journal: Journal) -> list[str]:
+def settle(server: Api, journal: Journal) -> list[str]:
     """Wait until every run is over, then compare journal, log and views."""
     left, deadline = _left(server), time.monotonic() + QUIET_SECONDS_MAX
     while left != (0, []):
@@ -227,10 +229,11 @@ def settle(server: Server, journal: Journal) -> list[str]:
     return problems + check(server)
 
 
-def check(server: Server) -> list[str]:
+def check(server: Api) -> list[str]:
     """The invariants of the whole log by the CLI, and every view against its fold by the server, which has had a run."""
     run = server.call("GET", "/api/v1/runs?per_page=1")["items"][0]["id"]
-    done = subprocess.run([LEDGERMILL, "check", "--data", str(server.data)], capture_output=True, text=True, check=False)
+    command = [LEDGERMILL, "check", "--server", server.url, "--token-file", str(server.data / "token")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     problems = [] if done.returncode == 0 and "every invariant holds" in done.stderr else [(done.stdout + done.stderr)[-2000:]]
     verified = server.call("POST", f"/api/v1/runs/{run}/replay", {"scope": "store"})
     return problems + [f"a view is not its fold: {difference}" for difference in verified["differences"][:20]]

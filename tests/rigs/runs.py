@@ -6,7 +6,7 @@ import urllib.error
 from collections.abc import Callable
 from typing import Any
 
-from tests.rigs.server import Server
+from tests.rigs.api import Api
 
 WORKFLOW = """
 on: push
@@ -31,7 +31,7 @@ def push(key: str, seconds: float = 0) -> dict[str, Any]:
     }
 
 
-def send(server: Server, key: str, seconds: float = 0) -> str:
+def send(server: Api, key: str, seconds: float = 0) -> str:
     """Start a run; returns its id. Raises urllib.error.HTTPError or OSError."""
     answer = server.call("POST", "/api/v1/runs", push(key, seconds), {"Idempotency-Key": key})
     return str(answer["runs"][0]["run_id"])
@@ -48,13 +48,13 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.05)  # polls another process: there is nothing to wait on
 
 
-def status(server: Server, run: str) -> tuple[str, str | None]:
+def status(server: Api, run: str) -> tuple[str, str | None]:
     """Status and conclusion of a run."""
     found = server.call("GET", f"/api/v1/runs/{run}")
     return found["status"], found["conclusion"]
 
 
-def succeed(server: Server, runs: list[str], seconds: float = 60) -> None:
+def succeed(server: Api, runs: list[str], seconds: float = 60) -> None:
     """Wait until all runs have succeeded."""
     for run in runs:
         until(lambda run=run: status(server, run) == ("completed", "success"), seconds, f"run {run} succeeds")  # type: ignore[misc]  # the default binds it

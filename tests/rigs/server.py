@@ -1,6 +1,5 @@
 """A whole server as processes that can be killed: `ledgermill up` with its Postgres, NATS and runners."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,18 +8,18 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+
+from tests.rigs.api import Api
 
 READY_SECONDS = 60.0
 LEDGERMILL = Path(sys.executable).with_name("ledgermill")
 
 
-class Server:
+class Server(Api):
     """One data directory, started, killed and started again. Nothing is shared with the process that runs the test."""
 
     def __init__(self, data: Path, port: int, **settings: object) -> None:
-        self.data = data
-        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(data, f"http://127.0.0.1:{port}")
         self._port = port
         self._log = data.parent / "server.log"
         self._environment = {**os.environ, **{f"LEDGERMILL_{name.upper()}": str(value) for name, value in settings.items()}}
@@ -46,11 +45,6 @@ class Server:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False
-
-    @property
-    def token(self) -> str:
-        """The administrator's token of the data directory."""
-        return (self.data / "token").read_text().strip()
 
     def tree(self) -> list[int]:
         """The server's process and all its descendants."""
@@ -87,17 +81,6 @@ class Server:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
-
-    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """One request of the API; raises urllib.error.HTTPError or OSError."""
-        request = urllib.request.Request(
-            self.url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
 
 
 def descendants(pid: int) -> list[int]:

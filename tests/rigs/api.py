@@ -1,0 +1,30 @@
+"""The HTTP API of a server under test, as a client without a library sees it."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+class Api:
+    """data: the directory with the administrator's token."""
+
+    def __init__(self, data: Path, url: str) -> None:
+        self.data = data
+        self.url = url
+
+    @property
+    def token(self) -> str:
+        """The administrator's token of the data directory."""
+        return (self.data / "token").read_text().strip()
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """One request; raises urllib.error.HTTPError or OSError."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
