@@ -41,8 +41,10 @@ async def system(settings: "Settings", places: Places, roles: Collection[Role] =
     collect_rarely()
     async with AsyncExitStack() as stack:
         parts = await shared(stack, settings, places)
+        if set(roles) != {"relay"}:
+            await start.tables(parts)
         if "projector" in roles:
-            await start.projector(parts)
+            start.projector(parts)
         if "reconciler" in roles:
             start.reconciler(parts)
         if "relay" in roles and places.nats_url is not None:

@@ -7,7 +7,16 @@ from typing import Any
 from gateway.wiring.parts import Parts
 
 
-async def projector(parts: Parts) -> None:
+async def tables(parts: Parts) -> None:
+    """Make the tables of the views where they are missing: any role that reads them may be the first to start."""
+    from projections import positions
+    from projections.catalogue import VIEWS
+
+    async with parts.connections() as connection:
+        await positions.prepare(connection, tuple(VIEWS.values()))
+
+
+def projector(parts: Parts) -> None:
     """Keep the views up to date."""
     from infra.connections import connect, session_name
     from projections.catalogue import VIEWS
@@ -16,9 +25,7 @@ async def projector(parts: Parts) -> None:
     async def connection() -> Any:
         return await connect(parts.places.database_url, session_name("projector"))
 
-    projector = Projector(connection, parts.feed, tuple(VIEWS.values()))
-    await projector.prepare()
-    parts.agents.keep("projector", projector.run)
+    parts.agents.keep("projector", Projector(connection, parts.feed, tuple(VIEWS.values())).run)
 
 
 def reconciler(parts: Parts) -> None:

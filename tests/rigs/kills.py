@@ -86,12 +86,12 @@ def campaign(kills: int, seed: int, root: Path) -> dict[str, Any]:
     deaths: list[Kill] = []
     try:
         for part in (postgres, nats):
-            part.start()
             started.append(part)
+            part.start()
         roles = [Role(role, root, postgres.url, nats.url, port) for role in ("gateway", "relay", "projector", "reconciler")]
         for part in (*roles, Runner(api, root, postgres.url)):
-            part.start()
             started.append(part)
+            part.start()
         load.start()
         reapers = [Reaper(part, kills, random.Random(chance.random()), deaths) for part in started]
         for reaper in reapers:

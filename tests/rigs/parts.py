@@ -20,7 +20,7 @@ from tests.rigs.ports import free_port
 from tests.rigs.server import LEDGERMILL
 
 SLOTS = 40
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 120.0
 
 
 class Part(ABC):
@@ -65,9 +65,11 @@ class Postgres(Part):
 
     def kill(self) -> None:
         """SIGKILL, then give the directory free."""
-        assert self._embedded is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._embedded.pids["postgres"], signal.SIGKILL)
+        if self._embedded is None:
+            return
+        for pid in self._embedded.pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._embedded.stop()
 
     def ended(self, seconds: float) -> bool:
@@ -112,9 +114,9 @@ class Program(Part):
 
     def kill(self) -> None:
         """SIGKILL."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def ended(self, seconds: float) -> bool:
         """Whether its armed point was passed within so many seconds."""
