@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, repository, runner_pool
+from domain import audit, concurrency, repository, runner_pool
 from domain.envelope import Meta
 from domain.job import commands as job
 from domain.job import decide as job_decide
@@ -39,6 +39,10 @@ AGGREGATES: dict[str, Aggregate] = {
         lambda state, command, _meta: runner_pool.decide(state, command),
         lambda _stream, state, event, _meta: runner_pool.evolve(state, event),
     ),
+    "concurrency": Aggregate(
+        lambda state, command, _meta: concurrency.decide(state, command),
+        lambda _stream, state, event, _meta: concurrency.evolve(state, event),
+    ),
     "audit": Aggregate(
         lambda _state, command, _meta: audit.decide(command),
         lambda _stream, _state, event, _meta: event,
@@ -47,6 +51,7 @@ AGGREGATES: dict[str, Aggregate] = {
 
 COMMANDS: dict[type, tuple[str, str]] = {
     job.CreateJob: ("job", "job"),
+    job.QueueJob: ("job", "job"),
     job.AcquireJob: ("job", "job"),
     job.StartJob: ("job", "job"),
     job.RecordHeartbeat: ("job", "job"),
@@ -59,6 +64,10 @@ COMMANDS: dict[type, tuple[str, str]] = {
     job.CancelJob: ("job", "job"),
     run.StartRun: ("run", "run"),
     run.ConcludeJob: ("run", "run"),
+    run.AdmitRun: ("run", "run"),
+    run.AdmitJob: ("run", "run"),
+    concurrency.ClaimConcurrency: ("concurrency", "group"),
+    concurrency.ReleaseConcurrency: ("concurrency", "group"),
     run.CancelRun: ("run", "run"),
     run.TriggerRun: ("workflow", "workflow"),
     run.SetWorkflowEnabled: ("workflow", "workflow"),
@@ -67,6 +76,15 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.NoteRunner: ("runner", "runner"),
     run.RecordRefusal: ("audit", "audit"),
 }
+
+
+RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3, "concurrency": 4}
+"""The order in which the streams of one commit are locked; other kinds come last. A job's end is told to its run, a run's to its group."""
+
+
+def place(kind: str, stream: UUID) -> tuple[int, UUID]:
+    """A stream's place in the order of locks."""
+    return RANKS.get(kind, len(RANKS)), stream
 
 
 def target(command: Any) -> tuple[str, UUID]:

@@ -1,16 +1,15 @@
 """The one loop of the write side: load the stream, decide, append with the expected version, try again on a conflict."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import msgspec
 
 from commands import catalogue
+from commands.locks import Contended, StreamLocks
 from commands.sources import SourceLoader
 from commands.streams import Stream, Streams
 from commands.unit import Unit
@@ -61,7 +60,7 @@ class Handler:
         self._clock = clock
         self._streams = Streams(store)
         self._sources = SourceLoader(blobs)
-        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._locks = StreamLocks()
         self._listeners: list[Listener] = []
         self.ready: ReadyJobs | None = None
         """Where runners wait for jobs in this process, if they do."""
@@ -88,24 +87,27 @@ class Handler:
         A refused command leaves only its evidence; the others are carried out. A job that they put into the queue while
         a runner waits for it is acquired in the same commit.
         """
-        order = sorted({_rank(command) for command, _ in orders})
+        wanted = {catalogue.place(*catalogue.target(command)) for command, _ in orders}
         for _ in range(CONFLICTS_MAX):
-            async with self._hold(order) as claim:
+            async with self._locks.hold(wanted) as claim:
                 unit = Unit(self._streams, self._sources.enrich, claim)
                 now = self._clock.now()
-                refusals = [await unit.execute(command, _meta(origin, now)) for command, origin in orders]
-                with self._handing_over(unit) as acquisitions:
-                    for command in acquisitions:
-                        tenant = unit.touched[command.job].state.life.tenant
-                        await unit.execute(command, Meta(now, tenant, f"runner:{command.runner}"))
-                    try:
+                try:
+                    refusals = [await unit.execute(command, _meta(origin, now)) for command, origin in orders]
+                    with self._handing_over(unit) as acquisitions:
+                        for command in acquisitions:
+                            tenant = unit.touched[command.job].state.life.tenant
+                            await unit.execute(command, Meta(now, tenant, f"runner:{command.runner}"))
                         recorded = await self._append(unit, tracking)
-                    except VersionConflict as conflict:
-                        for stream in conflict.streams:
-                            self._streams.forget(stream)
-                        continue
+                except Contended as contended:
+                    wanted |= contended.places
+                    continue
+                except VersionConflict as conflict:
+                    for stream in conflict.streams:
+                        self._streams.forget(stream)
+                    continue
                 return [self._outcome(unit, c, r, recorded) for (c, _), r in zip(orders, refusals, strict=True)]
-        raise VersionConflict([stream for _, stream in order])
+        raise VersionConflict([stream for _, stream in sorted(wanted)])
 
     @contextmanager
     def _handing_over(self, unit: Unit) -> Iterator[Sequence[AcquireJob]]:
@@ -154,33 +156,6 @@ class Handler:
         position = max(stream.position, recorded[-1].position if recorded else 0)
         return Outcome(position, recorded, refusal, stream.state)
 
-    @asynccontextmanager
-    async def _hold(self, order: Sequence[tuple[int, UUID]]) -> AsyncIterator[Callable[[UUID], Any]]:
-        """Hold the streams' locks. They are taken jobs first, runs last, so that no two commits wait for each other.
-
-        `claim` takes the lock of a stream that a consequence reaches: a run (after its jobs), or a stream that is new.
-        """
-        async with AsyncExitStack() as stack:
-            held: set[UUID] = set()
-
-            async def claim(stream: UUID) -> None:
-                if stream not in held:
-                    held.add(stream)
-                    lock = self._locks.get(stream) or self._locks.setdefault(stream, asyncio.Lock())
-                    await stack.enter_async_context(lock)
-
-            for _, stream in order:
-                await claim(stream)
-            yield claim
-
 
 def _meta(origin: Origin, now: datetime) -> Meta:
     return Meta(now, origin.tenant, origin.actor, origin.token, origin.command, origin.cause, origin.correlation)
-
-
-RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3}
-
-
-def _rank(command: Any) -> tuple[int, UUID]:
-    kind, stream = catalogue.target(command)
-    return RANKS.get(kind, 4), stream

@@ -38,24 +38,31 @@ class ConsequenceRefused(Exception):  # noqa: N818 - an outcome with a name of i
 class Unit:
     """The streams of one commit, in the order in which they were first touched."""
 
-    def __init__(self, streams: Streams, enrich: Enrich, claim: Callable[[UUID], Awaitable[None]]) -> None:
+    def __init__(self, streams: Streams, enrich: Enrich, claim: Callable[[tuple[int, UUID]], Awaitable[None]]) -> None:
         self._streams = streams
         self._enrich = enrich
         self._claim = claim
         self.touched: dict[UUID, Stream] = {}
+        self._decided: list[tuple[UUID, tuple[NewEvent, ...]]] = []
 
     async def execute(self, command: Any, meta: Meta) -> Refusal | None:
         """Decide one command with its consequences; on a refusal only its evidence stays."""
-        saved = dict(self.touched)
+        saved = dict(self.touched), list(self._decided)
         try:
             return await self._decide(command, meta, follows=False)
         except ConsequenceRefused as refused:
-            self.touched = saved
+            self.touched, self._decided = saved
             return refused.refusal
 
     def writes(self) -> tuple[StreamWrite, ...]:
-        """What to append."""
-        return tuple(StreamWrite(s.id, s.version, s.pending) for s in self.touched.values() if s.pending)
+        """What to append: in the order of the decisions, so that a cause always stands before what it caused."""
+        writes = []
+        reached: dict[UUID, int] = {}
+        for stream, events in self._decided:
+            before = reached.get(stream, self.touched[stream].version)
+            writes.append(StreamWrite(stream, before, events))
+            reached[stream] = before + len(events)
+        return tuple(writes)
 
     def queued(self) -> list[ReadyJob]:
         """The jobs that this commit puts into the queue."""
@@ -69,7 +76,7 @@ class Unit:
     async def _decide(self, command: Any, meta: Meta, *, follows: bool) -> Refusal | None:
         kind, stream_id = catalogue.target(command)
         if follows:
-            await self._claim(stream_id)
+            await self._claim(catalogue.place(kind, stream_id))
         stream = await self._stream(kind, stream_id)
         command = await self._enrich(command, stream.state)
         meta = _located(meta, stream, command)
@@ -90,7 +97,8 @@ class Unit:
         """Take in the events; then the decision's own commands, then what the process managers make of the events."""
         first = stream.version + len(stream.pending) + 1
         stream = self._add(stream, tuple(NewEvent(event, meta) for event in decision.events))
-        caused = replace(meta, command=None, cause=ids.event_id(stream.id, first))
+        # A decision without an event of its own hands on what caused it.
+        caused = replace(meta, command=None, cause=ids.event_id(stream.id, first)) if decision.events else meta
         for command in decision.commands:
             await self._decide(command, caused, follows=True)
         for number, event in enumerate(decision.events, first):
@@ -103,7 +111,10 @@ class Unit:
         return self.touched[stream_id]
 
     def _add(self, stream: Stream, events: tuple[NewEvent, ...]) -> Stream:
-        self.touched[stream.id] = after = stream.with_pending(events) if events else stream
+        if not events:
+            return stream
+        self._decided.append((stream.id, events))
+        self.touched[stream.id] = after = stream.with_pending(events)
         return after
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, repository, runner_pool
+from domain import audit, concurrency, repository, runner_pool
 from domain.job import events as job
 from domain.run import events as run
 
@@ -23,6 +23,10 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RunTriggered": (run.RunTriggered, 1),
     "RunPlanned": (run.RunPlanned, 1),
     "NodeExpanded": (run.NodeExpanded, 1),
+    "JobHeld": (run.JobHeld, 1),
+    "JobAdmitted": (run.JobAdmitted, 1),
+    "RunHeld": (run.RunHeld, 1),
+    "RunAdmitted": (run.RunAdmitted, 1),
     "NodeSkipped": (run.NodeSkipped, 1),
     "NodeFailed": (run.NodeFailed, 1),
     "JobConcluded": (run.JobConcluded, 1),
@@ -49,6 +53,10 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "JobTimedOut": (job.JobTimedOut, 1),
     "JobSkipped": (job.JobSkipped, 1),
     "JobCancelled": (job.JobCancelled, 1),
+    "ConcurrencyAcquired": (concurrency.ConcurrencyAcquired, 1),
+    "ConcurrencyAwaited": (concurrency.ConcurrencyAwaited, 1),
+    "ConcurrencyReplaced": (concurrency.ConcurrencyReplaced, 1),
+    "ConcurrencyReleased": (concurrency.ConcurrencyReleased, 1),
     "RunnerRegistered": (runner_pool.RunnerRegistered, 1),
     "RunnerOnline": (runner_pool.RunnerOnline, 1),
     "RunnerOffline": (runner_pool.RunnerOffline, 1),

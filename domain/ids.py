@@ -40,6 +40,11 @@ def job_id(run: UUID, run_attempt: int, key: str, instance: str) -> UUID:
     return derive("job", run, run_attempt, key, instance)
 
 
+def concurrency_group_id(repository: UUID, name: str) -> UUID:
+    """The stream of a concurrency group of a repository; its name counts without regard to case."""
+    return derive("concurrency", repository, name.casefold())
+
+
 def lease_id(job: UUID, epoch: int) -> UUID:
     """The id of the lease that acquisition number `epoch` of a job hands out."""
     return derive("lease", job, epoch)

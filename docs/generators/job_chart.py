@@ -64,6 +64,8 @@ COMMANDS: dict[str, c.AnyJobCommand] = {
     "CreateJob": c.CreateJob(JOB, SPEC),
     "CreateJob, condition false": c.CreateJob(JOB, SPEC, skip="condition"),
     "CreateJob, plan broken": c.CreateJob(JOB, SPEC, fail="plan_failed"),
+    "CreateJob, held back": c.CreateJob(JOB, SPEC, hold=True),
+    "QueueJob": c.QueueJob(JOB),
     "AcquireJob": c.AcquireJob(JOB, RUNNER, "runner", ("linux",), 30, 120),
     "AcquireJob, labels missing": c.AcquireJob(JOB, RUNNER, "runner", (), 30, 120),
     "StartJob": c.StartJob(JOB, RUNNER, 1, 1, LEASE),

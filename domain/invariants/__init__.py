@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from domain.envelope import Recorded
 from domain.invariants.breach import Breach
+from domain.invariants.concurrency import GroupLedger
 from domain.invariants.envelope import EnvelopeAccount
 from domain.invariants.job import JobLedger
 from domain.invariants.run import RunLedger
@@ -21,8 +22,10 @@ def check(events: Iterable[Recorded]) -> list[Breach]:
     jobs = JobLedger()
     runs = RunLedger(jobs)
     envelopes = EnvelopeAccount(jobs)
+    groups = GroupLedger()
     breaches: list[Breach] = []
     for event in events:
-        found = [*envelopes.see(event), *runs.see(event), *jobs.see(event)]
+        found = [*envelopes.see(event), *runs.see(event), *jobs.see(event), *groups.see(event)]
         breaches.extend(Breach(number, event.position, event.stream, message) for number, message in found)
+    breaches.extend(Breach(5, position, stream, message) for position, stream, message in groups.end())
     return breaches

@@ -10,16 +10,34 @@ from domain.invariants.job import Finding, JobLedger
 from domain.job import events as job
 from domain.run import events as e
 
-InAttempt = e.RunPlanned | e.NodeExpanded | e.NodeSkipped | e.NodeFailed | e.JobConcluded | e.RunCancellationRequested | e.RunCompleted
+InAttempt = (
+    e.RunPlanned
+    | e.RunHeld
+    | e.RunAdmitted
+    | e.NodeExpanded
+    | e.JobHeld
+    | e.JobAdmitted
+    | e.NodeSkipped
+    | e.NodeFailed
+    | e.JobConcluded
+    | e.RunCancellationRequested
+    | e.RunCompleted
+)
 """The events that belong to one run attempt."""
 
 
 class Progress(msgspec.Struct):
-    """One run attempt as the checker sees it. results: node to its result once all its jobs are concluded."""
+    """One run attempt as the checker sees it. results: node to its result once all its jobs are concluded.
+
+    held: jobs that may not be queued; limits: how many jobs of a node may be under way; waiting: the whole run is held.
+    """
 
     nodes: dict[str, e.PlannedNode]
     open: dict[str, dict[UUID, str]] = {}
     results: dict[str, str] = {}
+    held: dict[UUID, str] = {}
+    limits: dict[str, int] = {}
+    waiting: bool = False
     cancelled: bool = False
     conclusion: str = ""
 
@@ -54,7 +72,18 @@ class RunLedger:
     def _apply(self, run: Progress, event: Recorded) -> Iterator[Finding]:
         data = event.data
         match data:
+            case e.RunHeld() | e.RunAdmitted():
+                run.waiting = isinstance(data, e.RunHeld)
+            case e.JobHeld():
+                run.held[data.job] = data.reason
+                if data.limit:
+                    run.limits[data.node] = data.limit
+            case e.JobAdmitted():
+                if run.held.pop(data.job, None) is None:
+                    yield 5, f"job {data.job} was let in and had not been held back"
             case e.NodeExpanded():
+                if run.waiting:
+                    yield 5, f"node {data.node} was opened while its run waits for a concurrency group"
                 yield from self._ready(run, data.node)
                 yield from self._condition(run, data.node)
                 run.open[data.node] = {instance.job: "" for instance in data.instances}
@@ -99,9 +128,16 @@ class RunLedger:
         if place is None:
             yield 5, "the job was queued although no node of its run was expanded to it"
             return
-        run, run_attempt, _ = place
-        if self._runs[run, run_attempt].conclusion:
+        identity, run_attempt, node = place
+        run = self._runs[identity, run_attempt]
+        if run.conclusion:
             yield 6, "the job was queued after its run attempt completed"
+        if event.stream in run.held:
+            yield 5, f"the job was queued while it is held back ({run.held[event.stream]})"
+        limit = run.limits.get(node, 0)
+        under_way = [job for job, result in run.open[node].items() if not result and run.held.get(job) != "max_parallel"]
+        if limit and len(under_way) > limit:
+            yield 5, f"{len(under_way)} jobs of node {node} are under way, and max-parallel is {limit}"
 
     def _concluded(self, run: Progress, data: e.JobConcluded) -> Iterator[Finding]:
         jobs = run.open.get(data.node, {})
@@ -113,6 +149,7 @@ class RunLedger:
             said = account.conclusion if account and account.conclusion else "not done"
             yield 6, f"the run says that job {data.job} is {data.conclusion}; the job says {said}"
         jobs[data.job] = data.result
+        run.held.pop(data.job, None)
         if all(jobs.values()):
             run.results[data.node] = _worst(list(jobs.values()))
 

@@ -18,7 +18,8 @@ class JobCommand(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class CreateJob(JobCommand, frozen=True):
     """A node of the plan became this job: create it, and queue it or record why it never will be.
 
-    skip: "" or why it is skipped ("condition", "needs"). fail: "" or why it could not be planned.
+    hold: it waits until the run queues it (QueueJob). skip: "" or why it is skipped ("condition", "needs", "cancelled").
+    fail: "" or why it could not be planned.
     """
 
     spec: JobCreated
@@ -30,6 +31,16 @@ class CreateJob(JobCommand, frozen=True):
     fail: str = ""
     condition: str = ""
     trace: tuple[Trace, ...] = ()
+    hold: bool = False
+
+
+class QueueJob(JobCommand, frozen=True):
+    """The run lets in a job that it had held back."""
+
+    lane: str = "default"
+    tenant: str = "default"
+    fair_key: str = ""
+    queue_seconds: float = 86400
 
 
 class AcquireJob(JobCommand, frozen=True):
@@ -140,6 +151,7 @@ class CancelJob(JobCommand, frozen=True):
 
 AnyJobCommand = (
     CreateJob
+    | QueueJob
     | AcquireJob
     | StartJob
     | RecordHeartbeat

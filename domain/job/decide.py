@@ -26,6 +26,8 @@ def decide(state: JobState | None, command: c.AnyJobCommand, now: datetime) -> D
     if state is None:
         return Refusal("job_not_found", f"there is no job {command.job}", state="absent")
     match command:
+        case c.QueueJob():
+            return Decision((_queued(command, state.life.spec, now),)) if isinstance(state, Waiting) else REPEAT
         case c.AcquireJob():
             return _acquire(state, command, now)
         case c.FencedCommand():
@@ -49,9 +51,11 @@ def _create(state: JobState | None, command: c.CreateJob, now: datetime) -> Deci
         return Decision((command.spec, e.JobSkipped(command.skip, command.condition, command.trace)))
     if command.fail:
         return Decision((command.spec, e.JobFailed(attempt=0, reason=command.fail)))
-    expires_at = now + timedelta(seconds=command.queue_seconds)
-    queued = e.JobQueued(command.lane, command.tenant, command.spec.labels, command.fair_key, expires_at)
-    return Decision((command.spec, queued))
+    return Decision((command.spec,) if command.hold else (command.spec, _queued(command, command.spec, now)))
+
+
+def _queued(command: c.CreateJob | c.QueueJob, spec: e.JobCreated, now: datetime) -> e.JobQueued:
+    return e.JobQueued(command.lane, command.tenant, spec.labels, command.fair_key, now + timedelta(seconds=command.queue_seconds))
 
 
 def _acquire(state: JobState, command: c.AcquireJob, now: datetime) -> Decision | Refusal:

@@ -9,16 +9,20 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from domain import ids
+from domain.concurrency import ClaimConcurrency, ReleaseConcurrency
 from domain.envelope import Meta
 from domain.job.commands import CreateJob
 from domain.job.events import JobCreated, PlannedStep
 from domain.retry import RetryPolicy
+from domain.run import admission
 from domain.run import events as e
 from domain.run.evolve import evolve
 from domain.run.state import Node, Run, ancestors
 from domain.workflow import contexts, plan
+from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
 
 
@@ -30,25 +34,70 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """What follows: events of the run and the jobs to create in the same commit."""
+    """What follows: events of the run, and the jobs to create or queue and the groups to claim in the same commit."""
 
     events: tuple[e.RunEvent, ...]
-    commands: tuple[CreateJob, ...]
+    commands: tuple[Any, ...]
+
+
+def begin(run: Run, sources: Sources, meta: Meta) -> Advance:
+    """The first step of a run attempt that was just planned: claim the workflow's concurrency group, else open nodes."""
+    try:
+        concurrency = Evaluator(run_contexts(run, sources.payload)).concurrency(sources.workflow.concurrency)
+    except PlanError as error:
+        return _broken(run, error.diagnostic(sources.workflow).one_line())
+    if concurrency is None:
+        return advance(run, sources, meta)
+    group = ids.concurrency_group_id(run.facts.repository, concurrency.name)
+    held = e.RunHeld(run.run_attempt, group, concurrency.name, concurrency.cancel_in_progress, concurrency.queue)
+    return Advance((held,), (admission.claim(run, held),))
+
+
+def abandon(run: Run) -> Advance:
+    """The end of a cancelled run that its concurrency group never let in: none of its nodes is opened."""
+    nodes = [node for node in run.nodes.values() if node.phase == "pending"]
+    jobs = {node.planned.key: ids.job_id(run.run, run.run_attempt, node.planned.key, "") for node in nodes}
+    events = [e.NodeSkipped(run.run_attempt, key, job, "cancelled") for key, job in jobs.items()]
+    commands = [CreateJob(jobs[node.planned.key], _bare_spec(run, node), skip="cancelled") for node in nodes]
+    return Advance((*events, e.RunCompleted(run.run_attempt, "cancelled")), (*commands, *_release(run)))
+
+
+def _broken(run: Run, message: str) -> Advance:
+    """The end of a run whose concurrency group cannot be told: all of its nodes fail."""
+    jobs = {key: ids.job_id(run.run, run.run_attempt, key, "") for key in run.nodes}
+    events = [e.NodeFailed(run.run_attempt, key, job, message) for key, job in jobs.items()]
+    commands = [CreateJob(job, _bare_spec(run, run.nodes[key]), fail="plan_failed") for key, job in jobs.items()]
+    return Advance((*events, e.RunCompleted(run.run_attempt, "failure")), tuple(commands))
 
 
 def advance(run: Run, sources: Sources, meta: Meta) -> Advance:
     """Open every node whose needs are done, as often as that makes others ready; complete the run when none is left."""
+    if run.held:
+        return Advance((), ())
     events: list[e.RunEvent] = []
-    commands: list[CreateJob] = []
+    creates: list[CreateJob] = []
+    # What is created comes first: a claim may end other jobs at once and with that let some of these in.
+    commands: list[Any] = []
+    for node in run.nodes.values():
+        admitted, following = admission.admit(run, node)
+        events.extend(admitted)
+        commands.extend(following)
     while ready := [node for node in run.nodes.values() if _is_ready(run, node)]:
         for node in ready:
-            event, created = _open(run, node, sources)
-            run = evolve(run.run, run, event, meta)
-            events.append(event)
-            commands.extend(created)
+            opened, created, claims = _open(run, node, sources)
+            for event in opened:
+                run = evolve(run.run, run, event, meta)
+            events.extend(opened)
+            creates.extend(created)
+            commands.extend(claims)
     if run.conclusion is None and run.nodes and all(node.phase == "done" for node in run.nodes.values()):
         events.append(e.RunCompleted(run.run_attempt, _conclusion(run)))
-    return Advance(tuple(events), tuple(commands))
+        commands.extend(_release(run))
+    return Advance(tuple(events), (*creates, *commands))
+
+
+def _release(run: Run) -> tuple[ReleaseConcurrency, ...]:
+    return (ReleaseConcurrency(run.concurrency.group, run.run),) if run.concurrency is not None else ()
 
 
 def _conclusion(run: Run) -> str:
@@ -60,7 +109,10 @@ def _is_ready(run: Run, node: Node) -> bool:
     return node.phase == "pending" and all(run.nodes[key].phase == "done" for key in node.planned.needs)
 
 
-def _open(run: Run, node: Node, sources: Sources) -> tuple[e.RunEvent, list[CreateJob]]:
+Opened = tuple[list[e.RunEvent], list[CreateJob], list[ClaimConcurrency]]
+
+
+def _open(run: Run, node: Node, sources: Sources) -> Opened:
     key = node.planned.key
     verdict = plan.expand(
         sources.workflow,
@@ -76,25 +128,28 @@ def _open(run: Run, node: Node, sources: Sources) -> tuple[e.RunEvent, list[Crea
             created = [_create(run, node, instance) for instance in verdict.instances]
             instances = tuple(e.NodeInstance(c.job, c.spec.instance, c.spec.name) for c in created)
             expanded = e.NodeExpanded(run.run_attempt, key, instances, verdict.trace, fail_fast=verdict.fail_fast)
-            return expanded, created
+            held = admission.holds(run, created, verdict)
+            waiting = {each.job for each in held}
+            created = [replace(command, hold=command.job in waiting) for command in created]
+            return [expanded, *held], created, [admission.claim(run, each) for each in held if each.reason == "concurrency"]
         case plan.Skipped():
             skipped = e.NodeSkipped(run.run_attempt, key, sole, verdict.reason, verdict.trace)
             command = CreateJob(sole, _bare_spec(run, node), skip=verdict.reason, condition=verdict.condition, trace=verdict.trace)
-            return skipped, [command]
+            return [skipped], [command], []
         case plan.Broken():
             failed = e.NodeFailed(run.run_attempt, key, sole, verdict.diagnostic.one_line())
-            return failed, [CreateJob(sole, _bare_spec(run, node), fail="plan_failed")]
+            return [failed], [CreateJob(sole, _bare_spec(run, node), fail="plan_failed")], []
 
 
 def planning_contexts(run: Run, node: Node, payload: Mapping[str, Any]) -> dict[str, Any]:
     """The contexts that a job's `if`, `strategy`, `runs-on` and `name` may read."""
+    return {**run_contexts(run, payload), "needs": needs_context(run, node.planned.needs)}
+
+
+def run_contexts(run: Run, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The contexts that keys of the whole workflow may read."""
     github = contexts.github(run.facts, run=run.run, run_attempt=run.run_attempt, actor=run.actor, payload=payload)
-    return {
-        "github": github,
-        "inputs": run.facts.inputs,
-        "vars": {},
-        "needs": needs_context(run, node.planned.needs),
-    }
+    return {"github": github, "inputs": run.facts.inputs, "vars": {}}
 
 
 def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:

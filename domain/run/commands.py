@@ -66,6 +66,23 @@ class ConcludeJob(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     payload_json: dict[str, Any] = {}
 
 
+class AdmitRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The workflow's concurrency group lets the run in. workflow_ast and payload_json: see ConcludeJob."""
+
+    run: UUID
+    run_attempt: int
+    workflow_ast: Workflow | None = None
+    payload_json: dict[str, Any] = {}
+
+
+class AdmitJob(msgspec.Struct, frozen=True, gc=False):
+    """A job's concurrency group lets it in."""
+
+    run: UUID
+    run_attempt: int
+    job: UUID
+
+
 class CancelRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Someone asks for the end of the run."""
 

@@ -1,15 +1,17 @@
 """What a run answers to each command. Pure; the workflow and the payload come in with the command."""
 
+from domain.concurrency import ReleaseConcurrency
 from domain.envelope import Meta
 from domain.refusals import REPEAT, Decision, Refusal
+from domain.run import admission
 from domain.run import commands as c
 from domain.run import events as e
-from domain.run.advance import Sources, advance, job_of
+from domain.run.advance import Sources, abandon, advance, begin, job_of
 from domain.run.evolve import evolve
 from domain.run.state import Run
 from domain.workflow import plan
 
-AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun
+AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob
 
 
 def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
@@ -22,7 +24,11 @@ def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision 
         case c.ConcludeJob():
             return _conclude(state, command, origin)
         case c.CancelRun():
-            return _cancel(state, command)
+            return _cancel(state, command, origin)
+        case c.AdmitRun():
+            return _admit(state, command, origin)
+        case c.AdmitJob():
+            return admission.admitted(state, command)
 
 
 def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | Refusal:
@@ -52,7 +58,7 @@ def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | R
     )
     planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix)
     run = evolve(command.run, evolve(command.run, None, triggered, origin), planned, origin)
-    then = advance(run, Sources(t.workflow_ast, t.payload_json), origin)
+    then = begin(run, Sources(t.workflow_ast, t.payload_json), origin)
     return Decision((triggered, planned, *then.events), then.commands)
 
 
@@ -70,13 +76,30 @@ def _conclude(state: Run, command: c.ConcludeJob, origin: Meta) -> Decision | Re
     concluded = e.JobConcluded(state.run_attempt, command.node, command.job, command.conclusion, result, command.outputs)
     after = evolve(state.run, state, concluded, origin)
     then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
-    return Decision((concluded, *then.events), then.commands)
+    group = node.groups.get(command.job)
+    release = (ReleaseConcurrency(group, command.job),) if group is not None else ()
+    return Decision((concluded, *then.events), (*release, *then.commands))
 
 
-def _cancel(state: Run, command: c.CancelRun) -> Decision | Refusal:
+def _admit(state: Run, command: c.AdmitRun, origin: Meta) -> Decision:
+    if command.run_attempt != state.run_attempt or not state.held:
+        return REPEAT
+    if command.workflow_ast is None:
+        raise ValueError("AdmitRun needs the workflow that the run names")
+    admitted = e.RunAdmitted(state.run_attempt)
+    after = evolve(state.run, state, admitted, origin)
+    then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
+    return Decision((admitted, *then.events), then.commands)
+
+
+def _cancel(state: Run, command: c.CancelRun, origin: Meta) -> Decision | Refusal:
     if state.conclusion is not None:
         message = f"run {command.run} ended {state.conclusion}; it cannot be cancelled"
         return Refusal("run_completed", message, state=f"completed ({state.conclusion})")
     if state.cancelled and not command.force:
         return REPEAT
-    return Decision((e.RunCancellationRequested(state.run_attempt, command.reason, command.force),))
+    requested = e.RunCancellationRequested(state.run_attempt, command.reason, command.force)
+    if not state.held:
+        return Decision((requested,))
+    then = abandon(evolve(state.run, state, requested, origin))
+    return Decision((requested, *then.events), then.commands)

@@ -81,6 +81,48 @@ class NodeExpanded(RunEvent, frozen=True):
     fail_fast: bool = False
 
 
+class JobHeld(RunEvent, frozen=True):
+    """A job of an expanded node may not enter the queue yet.
+
+    reason: "max_parallel" (limit: how many of the node may be under way) or "concurrency" (the job waits for its group).
+    group, name and what follows: the job's concurrency group, where it has one, as `concurrency` says once evaluated.
+    """
+
+    run_attempt: int
+    node: str
+    job: UUID
+    reason: str
+    limit: int = 0
+    group: UUID | None = None
+    name: str = ""
+    cancel_in_progress: bool = False
+    queue: str = "single"
+
+
+class JobAdmitted(RunEvent, frozen=True):
+    """A job that was held back enters the queue."""
+
+    run_attempt: int
+    node: str
+    job: UUID
+
+
+class RunHeld(RunEvent, frozen=True):
+    """No node of this run attempt is opened before the workflow's concurrency group lets the run in."""
+
+    run_attempt: int
+    group: UUID
+    name: str
+    cancel_in_progress: bool = False
+    queue: str = "single"
+
+
+class RunAdmitted(RunEvent, frozen=True):
+    """The concurrency group let the run in."""
+
+    run_attempt: int
+
+
 class NodeSkipped(RunEvent, frozen=True):
     """A node's condition was false. job: the stream that records the skip."""
 

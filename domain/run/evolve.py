@@ -1,5 +1,6 @@
 """How each event changes a run's state."""
 
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -26,12 +27,24 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
                 plan=event.plan,
                 matrix=event.matrix,
                 nodes=nodes,
+                concurrency=None,
+                held=False,
                 cancelled=False,
                 conclusion=None,
             )
+        case e.RunHeld():
+            return replace(state, concurrency=event, held=True)
+        case e.RunAdmitted():
+            return replace(state, held=False)
         case e.NodeExpanded():
             jobs = {instance.job: "" for instance in event.instances}
             return _with(state, event.node, phase="open", jobs=jobs, fail_fast=event.fail_fast)
+        case e.JobHeld():
+            node = state.nodes[event.node]
+            groups = {**node.groups, event.job: event.group} if event.reason == "concurrency" else node.groups
+            return _with(state, event.node, held={**node.held, event.job: event}, groups=groups)
+        case e.JobAdmitted():
+            return _with(state, event.node, held=_without(state.nodes[event.node].held, event.job))
         case e.NodeSkipped():
             return _with(state, event.node, phase="done", jobs={event.job: "skipped"}, result="skipped")
         case e.NodeFailed():
@@ -52,11 +65,20 @@ def _with(state: Run, key: str, **changes: object) -> Run:
     return replace(state, nodes={**state.nodes, key: replace(state.nodes[key], **changes)})
 
 
+def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
+    return {each: value for each, value in items.items() if each != job}
+
+
 def _concluded(state: Run, event: e.JobConcluded) -> Run:
     node = state.nodes[event.node]
     jobs = {**node.jobs, event.job: event.result}
     # As on GitHub: of several instances that set the same output, the last one that finished wins, if it is not empty.
     outputs = {**node.outputs, **{name: value for name, value in event.outputs.items() if value or name not in node.outputs}}
+    facts: dict[str, Any] = {"jobs": jobs, "outputs": outputs}
+    if event.job in node.held:
+        facts["held"] = _without(node.held, event.job)
+    if event.job in node.groups:
+        facts["groups"] = _without(node.groups, event.job)
     if all(jobs.values()):
-        return _with(state, event.node, phase="done", jobs=jobs, outputs=outputs, result=run_conclusion(list(jobs.values())))
-    return _with(state, event.node, jobs=jobs, outputs=outputs)
+        facts |= {"phase": "done", "result": run_conclusion(list(jobs.values()))}
+    return _with(state, event.node, **facts)

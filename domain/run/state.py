@@ -6,11 +6,14 @@ from uuid import UUID
 
 import msgspec
 
-from domain.run.events import PlannedNode, RunTriggered
+from domain.run.events import JobHeld, PlannedNode, RunHeld, RunTriggered
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A node of the plan. jobs: each instance's result, "" while it is not done. result: set once the node is done."""
+    """A node of the plan. jobs: each instance's result, "" while it is not done. result: set once the node is done.
+
+    held: the jobs that may not enter the queue yet. groups: the concurrency group that a job waits for or holds.
+    """
 
     planned: PlannedNode
     phase: Literal["pending", "open", "done"] = "pending"
@@ -18,10 +21,15 @@ class Node(msgspec.Struct, frozen=True):
     result: str = ""
     outputs: dict[str, str] = {}
     fail_fast: bool = False
+    held: dict[UUID, JobHeld] = {}
+    groups: dict[UUID, UUID] = {}
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run in its current run attempt. conclusion: None until it is complete."""
+    """A run in its current run attempt. conclusion: None until it is complete.
+
+    concurrency: the group of the whole run, where it has one; held: the run waits for it.
+    """
 
     run: UUID
     tenant: str
@@ -32,6 +40,8 @@ class Run(msgspec.Struct, frozen=True):
     plan: str = ""
     matrix: dict[str, tuple[str, ...]] = {}
     nodes: dict[str, Node] = {}
+    concurrency: RunHeld | None = None
+    held: bool = False
     cancelled: bool = False
     conclusion: str | None = None
 

@@ -58,6 +58,8 @@ EXPLANATIONS: dict[str, str] = {
     "WF105": "LEDGERMILL_RETRY is a list of name=value: max, on, backoff, cap and within, as in"
     ' "max=3 on=lost,failed backoff=5s cap=5m within=1h".',
     "WF106": "The value must evaluate to true or false.",
+    "WF107": "A concurrency group must have a name once it is evaluated; and `queue: max` keeps those that wait, so it cannot be"
+    " combined with cancel-in-progress.",
     "WF201": "Containers and services are not run yet.",
     "WF202": "Of all actions only actions/checkout is run yet; other steps need `run`.",
     "WF203": "Reusable workflows are not run yet.",

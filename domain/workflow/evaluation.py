@@ -16,7 +16,7 @@ from domain.workflow import retry_policy
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.expression_error import ExpressionError
 from domain.workflow.expressions import interpolate
-from domain.workflow.model import Job, Workflow
+from domain.workflow.model import Job, Place, Workflow
 from domain.workflow.values import kind, to_number, to_text
 
 _INSERT = "insert"
@@ -32,9 +32,9 @@ class PlanError(Exception):
         self.key = key
         self.help = help_
 
-    def diagnostic(self, workflow: Workflow, job: Job) -> Diagnostic:
-        """The finding, at the place of the key."""
-        place = job.places.get(self.key, job.place)
+    def diagnostic(self, workflow: Workflow, job: Job | None = None) -> Diagnostic:
+        """The finding, at the place of the key in the job; of a key of the whole workflow, at its beginning."""
+        place = job.places.get(self.key, job.place) if job is not None else Place(1, 1)
         return Diagnostic(
             code=self.code,
             severity="error",
@@ -44,6 +44,14 @@ class PlanError(Exception):
             file=workflow.path,
             help=self.help,
         )
+
+
+class Concurrency(msgspec.Struct, frozen=True):
+    """`concurrency` with its values. name: the group as written by its author; groups are the same without regard to case."""
+
+    name: str
+    cancel_in_progress: bool = False
+    queue: str = "single"
 
 
 class EvaluatedStrategy(msgspec.Struct, frozen=True):
@@ -139,6 +147,22 @@ class Evaluator:
         if job.uses is None and job.runs_on_group is None and (not found or not all(found)):
             raise PlanError("WF103", f'"runs-on" of job "{job.key}" comes to no label', "runs-on", "give it a label such as ubuntu-latest")
         return tuple(dict.fromkeys(label for label in found if label))
+
+    def concurrency(self, written: Mapping[str, Any] | str | None) -> Concurrency | None:
+        """The concurrency group of a job or of a whole workflow; None where it has none."""
+        if written is None:
+            return None
+        value = self.value("concurrency", written)
+        parts: Mapping[str, Any] = value if isinstance(value, Mapping) else {"group": value}
+        name = to_text(parts.get("group")).strip()
+        if not name:
+            help_ = "give the expression a value for every event, as in ${{ github.head_ref || github.run_id }}"
+            raise PlanError("WF107", "the concurrency group is empty", "concurrency", help_)
+        cancel = self._boolean("concurrency", "cancel-in-progress", parts.get("cancel-in-progress", False))
+        queue = to_text(parts.get("queue", "single"))
+        if cancel and queue == "max":
+            raise PlanError("WF107", '"queue: max" and "cancel-in-progress: true" exclude each other', "concurrency", "choose one of them")
+        return Concurrency(name, cancel, queue)
 
     def minutes(self, job: Job, key: str, written: float | str) -> float:
         """A number of minutes above zero."""

@@ -15,7 +15,7 @@ from domain.run.events import PlannedNode
 from domain.workflow import contexts as shaping
 from domain.workflow import matrix as matrices
 from domain.workflow.diagnostics import Diagnostic
-from domain.workflow.evaluation import Evaluator, PlanError
+from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.expression_error import ExpressionError
 from domain.workflow.expressions import condition_expression, trace_condition
 from domain.workflow.model import Job, Step, Workflow
@@ -35,14 +35,19 @@ class Instance(msgspec.Struct, frozen=True):
     continue_on_error: bool
     retry: RetryPolicy
     steps: tuple[PlannedStep, ...]
+    concurrency: Concurrency | None = None
 
 
 class Expanded(msgspec.Struct, frozen=True):
-    """The node's condition holds; these are its jobs. trace: the values of the condition's parts."""
+    """The node's condition holds; these are its jobs. trace: the values of the condition's parts.
+
+    max_parallel: how many of them may be under way at once; None: all.
+    """
 
     instances: tuple[Instance, ...]
     trace: tuple[Trace, ...] = ()
     fail_fast: bool = True
+    max_parallel: int | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -166,7 +171,7 @@ def _expanded(job: Job, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_f
     for index, combination in enumerate(combinations or [{}]):
         context = shaping.strategy(fail_fast=strategy.fail_fast, index=index, total=total, max_parallel=strategy.max_parallel)
         instances.append(_instance(job, evaluator.within(combination, context), combination))
-    return Expanded(tuple(instances), trace, strategy.fail_fast)
+    return Expanded(tuple(instances), trace, strategy.fail_fast, strategy.max_parallel)
 
 
 def _chosen(combination: dict[str, Any], matrix_filter: Mapping[str, tuple[str, ...]]) -> bool:
@@ -184,6 +189,7 @@ def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> In
         continue_on_error=evaluator.flag(job, "continue-on-error", job.continue_on_error),
         retry=evaluator.retry(job),
         steps=tuple(PlannedStep(index=step.index, id=step.id, name=step_name(step)) for step in job.steps),
+        concurrency=evaluator.concurrency(job.concurrency),
     )
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from commands.handle import Handler, Origin, Outcome
-from domain import ids
+from domain import ids, reactions
 from domain.envelope import Recorded
 from domain.invariants import Breach, check
 from domain.job import commands as c
@@ -48,6 +48,32 @@ jobs:
   never: {needs: a, if: "github.event.nope == 'x'", runs-on: linux, steps: [{run: a}]}
   rescue: {needs: a, if: failure(), runs-on: linux, steps: [{run: a}]}
   broken: {needs: a, runs-on: linux, strategy: {matrix: "${{ fromJSON(needs.a.outputs.list) }}"}, steps: [{run: a}]}
+""",
+    "narrow": """
+on: push
+jobs:
+  wide:
+    runs-on: linux
+    strategy: {max-parallel: 2, matrix: {v: [1, 2, 3, 4]}}
+    steps: [{run: a}]
+  slow:
+    runs-on: linux
+    strategy: {max-parallel: 1, fail-fast: false, matrix: {v: [1, 2]}}
+    concurrency: "slot-${{ matrix.v }}"
+    steps: [{run: a}]
+""",
+    "alone": """
+on: push
+concurrency: {group: Deploy, cancel-in-progress: "${{ github.run_number == '3' }}"}
+jobs:
+  a: {runs-on: linux, steps: [{run: a}]}
+  b: {needs: a, if: always(), runs-on: linux, concurrency: deploy, steps: [{run: a}]}
+""",
+    "in turn": """
+on: push
+concurrency: {group: deploy, queue: max}
+jobs:
+  a: {runs-on: linux, concurrency: {group: slot-1, queue: max}, steps: [{run: a}]}
 """,
 }
 SECONDS = (1, 5, 29, 31, 121, 700, 90_000)
@@ -93,7 +119,9 @@ class World:
     def send(self, command: Any) -> Outcome:
         """Handle one command from outside and count what came of it."""
         self.last = command
+        known = len(self.log)
         outcome = drive(self.handler.handle(command, ORIGIN))
+        self.react(known)
         if outcome.refusal:
             self.reached[f"refusal {outcome.refusal.code}"] += 1
         if isinstance(outcome.state, Run):
@@ -101,6 +129,16 @@ class World:
         elif isinstance(command, c.AnyJobCommand):
             self.reached[f"job {name(outcome.state)}"] += 1
         return outcome
+
+    def react(self, known: int) -> None:
+        """What the reactor carries out of the events that came after the first `known` ones."""
+        while known < len(self.log):
+            event = self.log[known]
+            known += 1
+            if isinstance(event.data, reactions.AFTERWARDS):
+                commands = reactions.afterwards(drive(self.handler.state(event.stream, "run")), event.data)
+                origin = Origin("default", "system", cause=event.id, correlation=event.meta.correlation)
+                drive(self.handler.handle_all(commands, origin))
 
     def pick(self, items: Any) -> Any:
         """One of them."""

@@ -1,0 +1,155 @@
+"""A concurrency group of a repository: one run or job holds it, others wait for it in the order in which they came.
+
+The group is a stream of its own, so two claims at once are put in order by its version. Whoever claims it is told in the
+same commit that it may go on (AdmitRun, AdmitJob), and whoever ends lets go in the commit of its end; so no crash can
+leave a group held by something that is over. It must never look at what a run does: it only knows who claimed it.
+"""
+
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.job.commands import CancelJob
+from domain.refusals import REPEAT, Decision
+from domain.run.commands import AdmitJob, AdmitRun, CancelRun
+
+PENDING_MAX = 100
+"""How many wait with `queue: max`; who comes then is cancelled, as on GitHub."""
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Who claims a group. holder: the run, or the job for a group of a job. name: the group's, as written there.
+
+    What follows is for people and messages.
+    """
+
+    holder: UUID
+    name: str
+    repository: UUID
+    run: UUID
+    run_attempt: int
+    number: int
+    workflow_path: str
+    job: UUID | None = None
+    node: str = ""
+
+
+class ClaimConcurrency(msgspec.Struct, frozen=True, gc=False):
+    """Let this run or job in as soon as nobody else is. cancel_in_progress: ask for the end of who is now."""
+
+    group: UUID
+    claim: Claim
+    cancel_in_progress: bool = False
+    queue: str = "single"
+
+
+class ReleaseConcurrency(msgspec.Struct, frozen=True, gc=False):
+    """The run or job is over, whether it held the group or waited for it."""
+
+    group: UUID
+    holder: UUID
+
+
+class ConcurrencyEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The base of all events of a concurrency group's stream."""
+
+
+class ConcurrencyAcquired(ConcurrencyEvent, frozen=True):
+    """The run or job holds the group."""
+
+    claim: Claim
+
+
+class ConcurrencyAwaited(ConcurrencyEvent, frozen=True):
+    """The run or job waits for the group. behind: the holder."""
+
+    claim: Claim
+    behind: UUID
+
+
+class ConcurrencyReplaced(ConcurrencyEvent, frozen=True):
+    """Who waited does not any more, because `by` came and only one may wait."""
+
+    holder: UUID
+    by: UUID
+
+
+class ConcurrencyReleased(ConcurrencyEvent, frozen=True):
+    """Who held the group, or waited for it, is over."""
+
+    holder: UUID
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A group as it stands. pending: in the order in which they came."""
+
+    holding: Claim | None = None
+    pending: tuple[Claim, ...] = ()
+
+
+Command = ClaimConcurrency | ReleaseConcurrency
+
+
+def decide(state: Group | None, command: Command) -> Decision:
+    """What follows from a claim or a release. Both are consequences of other streams' events, so neither is refused."""
+    group = state or Group()
+    if isinstance(command, ReleaseConcurrency):
+        return _release(group, command)
+    if command.claim.holder in {claim.holder for claim in (group.holding, *group.pending) if claim is not None}:
+        return REPEAT
+    return _claim(group, command)
+
+
+def _claim(group: Group, command: ClaimConcurrency) -> Decision:
+    claim, holding = command.claim, group.holding
+    if holding is None:
+        return Decision((ConcurrencyAcquired(claim),), (_admit(claim),))
+    if holding.run == claim.run and (holding.job is None or claim.job is None):
+        return Decision((), (_cancel(claim, f"deadlock: run {claim.number} itself holds concurrency group {claim.name}"),))
+    if command.queue == "max" and len(group.pending) >= PENDING_MAX:
+        return Decision((), (_cancel(claim, f"{PENDING_MAX} others wait for concurrency group {claim.name}"),))
+    replaced = () if command.queue == "max" else group.pending
+    reason = f"replaced by run {claim.number} in concurrency group {claim.name}"
+    orders = [_cancel(each, reason) for each in replaced]
+    if command.cancel_in_progress:
+        orders.append(_cancel(holding, f"cancelled by run {claim.number} in concurrency group {claim.name}"))
+    events = [ConcurrencyReplaced(each.holder, claim.holder) for each in replaced]
+    return Decision((*events, ConcurrencyAwaited(claim, holding.holder)), tuple(orders))
+
+
+def _release(group: Group, command: ReleaseConcurrency) -> Decision:
+    if group.holding is not None and group.holding.holder == command.holder:
+        released = ConcurrencyReleased(command.holder)
+        if not group.pending:
+            return Decision((released,))
+        following = group.pending[0]
+        return Decision((released, ConcurrencyAcquired(following)), (_admit(following),))
+    if command.holder in {claim.holder for claim in group.pending}:
+        return Decision((ConcurrencyReleased(command.holder),))
+    return REPEAT
+
+
+def _admit(claim: Claim) -> AdmitRun | AdmitJob:
+    if claim.job is None:
+        return AdmitRun(claim.run, claim.run_attempt)
+    return AdmitJob(claim.run, claim.run_attempt, claim.job)
+
+
+def _cancel(claim: Claim, reason: str) -> CancelRun | CancelJob:
+    return CancelRun(claim.run, reason) if claim.job is None else CancelJob(claim.job, reason)
+
+
+def evolve(state: Group | None, event: ConcurrencyEvent) -> Group:
+    """How each event changes a group."""
+    group = state or Group()
+    match event:
+        case ConcurrencyAcquired(claim=claim):
+            return Group(claim, tuple(each for each in group.pending if each.holder != claim.holder))
+        case ConcurrencyAwaited(claim=claim):
+            return replace(group, pending=(*group.pending, claim))
+        case ConcurrencyReplaced(holder=holder) | ConcurrencyReleased(holder=holder):
+            holding = group.holding if group.holding is None or group.holding.holder != holder else None
+            return Group(holding, tuple(each for each in group.pending if each.holder != holder))
+        case _:
+            raise AssertionError(f"{type(event).__name__} is no event of a concurrency group")
