@@ -8,12 +8,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from commands import catalogue
+from domain import concurrency
 from domain.events import REGISTER
 from domain.job import attempt, decide, events, fence
 from domain.job.state import Done
-from domain.run import advance
+from domain.refusals import Decision
+from domain.run import admission, advance
 from tests.domain.world import World
 
 HISTORIES = 1000
@@ -121,10 +124,45 @@ def _end_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "reported", reported)
 
 
+def _let_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = admission.admit
+
+    def admit(run: Any, node: Any) -> Any:
+        waiting = {job: replace(held, limit=9) for job, held in node.held.items()}
+        return honest(run, replace(node, held=waiting))
+
+    monkeypatch.setattr(admission, "admit", admit)
+
+
+def _two_holders(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = concurrency._claim
+    monkeypatch.setattr(concurrency, "_claim", lambda _group, command: honest(concurrency.Group(), command))
+
+
+def _never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_release", lambda _group, _command: Decision())
+
+
 @pytest.mark.parametrize(
     ("plant", "invariants"),
-    [(_ignore_epochs, {2}), (_retry_for_ever, {4}), (_queue_before_needs, {5}), (_end_twice, {3})],
-    ids=["no epoch check", "retry above the maximum", "queued before needs", "two terminal events"],
+    [
+        (_ignore_epochs, {2}),
+        (_retry_for_ever, {4}),
+        (_queue_before_needs, {5}),
+        (_end_twice, {3}),
+        (_let_everybody_in, {5}),
+        (_two_holders, {5}),
+        (_never_let_go, {5}),
+    ],
+    ids=[
+        "no epoch check",
+        "retry above the maximum",
+        "queued before needs",
+        "two terminal events",
+        "max-parallel exceeded",
+        "a group with two holders",
+        "a group that is never released",
+    ],
 )
 def test_a_planted_fault_is_found(plant: Any, invariants: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker finds each fault that is planted in decide, under the number of the invariant that it breaks."""
