@@ -8,6 +8,7 @@ import msgspec
 
 from domain.ports import Tracking
 from infra.arrays import Bigints, Bytes, PostgresArray, Texts, Uuids
+from infra.direct import Statement
 
 Row = tuple[UUID, int, str, bytes]
 """(stream, version, topic, state)"""
@@ -35,6 +36,13 @@ class BrokenSequenceError(ValueError):
 def statement(shard: int) -> str:
     """SQL with nine binary parameters; gives one row with the first position."""
     return f"select public.append_events_{int(shard)}({', '.join(['%b'] * 9)})"
+
+
+def prepared(shard: int) -> Statement:
+    """The same statement for a connection that is asked directly."""
+    oids = (kind.oid for kind in (Uuids, Bigints, Texts, Bytes, Uuids, Bigints, Texts, Bigints, Bigints))
+    sql = f"select public.append_events_{int(shard)}({', '.join(f'${number}' for number in range(1, 10))})"
+    return Statement(b"append", sql.encode(), tuple(oids))
 
 
 def parameters(rows: Sequence[Row], tracking: Sequence[Tracking] = ()) -> tuple[PostgresArray, ...]:

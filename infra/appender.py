@@ -20,6 +20,7 @@ from domain.ports import CommitUnknown, StoreUnavailable, Tracking, TrackingConf
 from infra import append_call, conflicts, recovery
 from infra.append_call import Request, Row
 from infra.connections import Connection, alive, connect, session_name, unavailable
+from infra.direct import Direct
 
 EVENTS_MAX = 2_000
 BYTES_MAX = 4 << 20
@@ -37,11 +38,11 @@ class Appender:
         self._url = database_url
         self._shard = shard
         self._patience = patience_seconds
-        self._statement = append_call.statement(shard)
+        self._statement = append_call.prepared(shard)
         self._waiting: deque[Request] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
-        self._connection: Connection | None = None
+        self._direct: Direct | None = None
         self._session = ""
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -59,8 +60,8 @@ class Appender:
         self._wake.set()
         if self._task is not None:
             await self._task
-        if self._connection is not None:
-            await self._connection.close()
+        if self._direct is not None:
+            await self._direct.connection.close()
 
     async def append(self, rows: list[Row], expected: dict[UUID, int], tracking: Tracking | None = None) -> int:
         """Append rows in one transaction; returns the first position (0 when there are no rows).
@@ -116,17 +117,17 @@ class Appender:
     async def _commit(self, batch: list[Request]) -> None:
         """Commit a batch, whatever it takes; afterwards every request is answered."""
         while batch:
-            connection = await self._connected(batch)
-            if connection is None:
+            direct = await self._connected(batch)
+            if direct is None:
                 return
             try:
-                first = await self._call(connection, batch)
+                first = await self._call(direct, batch)
             except psycopg.Error as error:
-                if connection.closed:
+                if direct.connection.closed:
                     if await self._committed_after_all(batch) or not _still_patient(batch, unavailable(error)):
                         return
                 elif error.sqlstate in CONFLICTS:
-                    batch = await self._without_losers(connection, batch, error)
+                    batch = await self._without_losers(direct.connection, batch, error)
                 elif isinstance(error, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction) or len(batch) == 1:
                     _fail(batch, unavailable(error))
                     return
@@ -138,12 +139,11 @@ class Appender:
                 self._answer(batch, first)
                 return
 
-    async def _call(self, connection: Connection, batch: Sequence[Request]) -> int:
+    async def _call(self, direct: Direct, batch: Sequence[Request]) -> int:
         rows = [row for request in batch for row in request.rows]
         parameters = append_call.parameters(rows, [request.tracking for request in batch if request.tracking is not None])
-        cursor = connection.cursor(binary=True, row_factory=psycopg.rows.scalar_row)
-        await cursor.execute(self._statement, parameters, prepare=True)
-        return int(await cursor.fetchone() or 0)
+        rows_found = await direct.run(self._statement, [parameter.content for parameter in parameters])
+        return int(rows_found[0][0])
 
     def _answer(self, batch: Sequence[Request], first: int) -> None:
         position = first
@@ -181,10 +181,10 @@ class Appender:
             return []
         return rest
 
-    async def _connected(self, batch: list[Request]) -> Connection | None:
+    async def _connected(self, batch: list[Request]) -> Direct | None:
         """A live connection, or None after every request of the batch ran out of patience."""
         pause = PAUSE_SECONDS
-        while self._connection is None or not alive(self._connection):
+        while self._direct is None or not alive(self._direct.connection):
             try:
                 await self._connect()
             except StoreUnavailable as error:
@@ -192,15 +192,15 @@ class Appender:
                     return None
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
-        return self._connection
+        return self._direct
 
     async def _connect(self) -> Connection:
-        if self._connection is not None:
-            await self._connection.close()
+        if self._direct is not None:
+            await self._direct.connection.close()
         session = session_name("appender")
-        self._connection = await connect(self._url, session)
+        self._direct = Direct(await connect(self._url, session))
         self._session = session
-        return self._connection
+        return self._direct.connection
 
     async def _committed_after_all(self, batch: list[Request]) -> bool:
         """After a connection was lost in mid-commit: end its session, then look. False: nothing was written; try again."""

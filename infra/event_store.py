@@ -8,7 +8,6 @@ same append function; nothing updates or deletes an event.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -19,12 +18,15 @@ from domain.ports import Page, StreamWrite, Tracking, VersionConflict
 from infra import codec
 from infra.append_call import Row
 from infra.appender import Appender
-from infra.connections import Connection, connect, session_name, unavailable
+from infra.connections import connect, session_name, unavailable
+from infra.direct import BIGINT_OID, TEXT_OID, UUID_OID, Statement, bigint
 from infra.migrations import migrate
+from infra.reader import Reader
 
 StoredRow = tuple[int, UUID, int, str, bytes]
 """(position, stream, version, topic, state)"""
 
+CLOCK = Statement(b"clock", b"select clock_timestamp()")
 COLUMNS = "notification_id, originator_id, originator_version, topic, state"
 
 
@@ -36,15 +38,24 @@ class PostgresEventStore:
         self.database_url = database_url
         self.shard = shard
         self._appender = appender
-        self._streams = _Reader(database_url)
-        self._log = _Reader(database_url)
-        self._load = f"select {COLUMNS} from {table} where originator_id = %b and originator_version > %b order by originator_version"  # noqa: S608 - the shard is an integer
-        self._read = (
-            f"select {COLUMNS} from {table} where notification_id >= coalesce((select max(notification_id)"  # noqa: S608 - see above
-            f" from {table} where notification_id <= %b), 0) order by notification_id limit %b"
+        self._streams = Reader(database_url)
+        self._log = Reader(database_url)
+        self._next: tuple[tuple[int, int], asyncio.Task[list[StoredRow]]] | None = None
+        self._load = _statement(
+            "load",
+            f"select {COLUMNS} from {table} where originator_id = $1 and originator_version > $2 order by originator_version",  # noqa: S608 - the shard is an integer
+            UUID_OID,
+            BIGINT_OID,
         )
-        self._head = f"select coalesce(max(notification_id), 0) from {table}"  # noqa: S608 - see above
-        self._tracked = f"select position from public.tracking_{int(shard)} where agent = %b"  # noqa: S608 - see above
+        self._read = _statement(
+            "read",
+            f"select {COLUMNS} from {table} where notification_id >= coalesce((select max(notification_id)"  # noqa: S608 - see above
+            f" from {table} where notification_id <= $1), 0) order by notification_id limit $2",
+            BIGINT_OID,
+            BIGINT_OID,
+        )
+        self._head = _statement("head", f"select coalesce(max(notification_id), 0) from {table}")  # noqa: S608 - see above
+        self._tracked = _statement("tracked", f"select position from public.tracking_{int(shard)} where agent = $1", TEXT_OID)  # noqa: S608 - see above
 
     @classmethod
     async def open(cls, database_url: str, shard: int = 0, patience_seconds: float = 10.0) -> "PostgresEventStore":
@@ -64,6 +75,9 @@ class PostgresEventStore:
     async def close(self) -> None:
         """Commit what waits, then disconnect."""
         await self._appender.close()
+        if self._next is not None:
+            self._next[1].cancel()
+            await asyncio.wait({self._next[1]})
         await self._streams.close()
         await self._log.close()
 
@@ -98,7 +112,7 @@ class PostgresEventStore:
 
     async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
         """See the port."""
-        rows = await self._streams.fetch(self._load, (stream, after))
+        rows = await self._streams.fetch(self._load, (stream.bytes, bigint(after)))
         return tuple([codec.recorded(*row) for row in rows])
 
     async def read(self, after: int, limit: int = 1000) -> Page | None:
@@ -106,59 +120,54 @@ class PostgresEventStore:
         previous, rows = await self.rows(after, limit)
         if not rows:
             return None
+        if len(rows) == limit:
+            await self._look_ahead(rows[-1][0], limit)
         return Page(previous, rows[0][0], rows[-1][0], tuple([codec.recorded(*row) for row in rows]))
 
     async def rows(self, after: int, limit: int = 1000) -> tuple[int, list[StoredRow]]:
         """The stored rows with position > after, at most `limit`, and the position before the first of them."""
-        rows = await self._log.fetch(self._read, (after, limit + 1))
+        rows = await self._ahead(after, limit) or await self._log.fetch(self._read, (bigint(after), bigint(limit + 1)))
         if rows and rows[0][0] <= after:
             return rows[0][0], rows[1:]
         return 0, rows[:limit]
 
+    async def _look_ahead(self, after: int, limit: int) -> None:
+        """Ask for the next page before this one is decoded: who reads a full page reads on, and the server need not wait."""
+        parameters = (bigint(after), bigint(limit + 1))
+        task = asyncio.create_task(self._log.fetch(self._read, parameters))
+        task.add_done_callback(_look)
+        self._next = (after, limit), task
+        await asyncio.sleep(0)  # the question leaves now, not after the decoding
+
+    async def _ahead(self, after: int, limit: int) -> list[StoredRow]:
+        """The page that was asked for ahead, if it is this one. Nothing, where it found nothing beyond: there may be more by now."""
+        if self._next is None or self._next[0] != (after, limit):
+            return []
+        _, reading = self._next
+        self._next = None
+        rows: list[StoredRow] = await reading
+        return rows if rows and rows[-1][0] > after else []
+
     async def head(self) -> int:
         """See the port."""
-        return int((await self._log.fetch(self._head, ()))[0][0])
+        return int((await self._log.fetch(self._head))[0][0])
 
     async def tracked(self, agent: str) -> int:
         """See the port."""
-        rows = await self._streams.fetch(self._tracked, (agent,))
+        rows = await self._streams.fetch(self._tracked, (agent.encode(),))
         return int(rows[0][0]) if rows else 0
 
     async def time(self) -> datetime:
         """The store's clock, now (UTC)."""
-        now: datetime = (await self._streams.fetch("select clock_timestamp()", ()))[0][0]
+        now: datetime = (await self._streams.fetch(CLOCK))[0][0]
         return now.astimezone(UTC)
 
 
-class _Reader:
-    """Prepared binary reads on one connection, opened on first use; a lost one is replaced once per read."""
+def _statement(name: str, sql: str, *oids: int) -> Statement:
+    return Statement(name.encode(), sql.encode(), oids)
 
-    def __init__(self, database_url: str) -> None:
-        self._url = database_url
-        self._connection: Connection | None = None
-        self._opening = asyncio.Lock()
 
-    async def fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
-        """All rows of a query. Raises StoreUnavailable."""
-        try:
-            return await self._fetch(sql, parameters)
-        except psycopg.Error as error:
-            if self._connection is not None and not self._connection.closed:
-                raise unavailable(error) from error
-        try:
-            return await self._fetch(sql, parameters)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
-
-    async def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
-        async with self._opening:
-            if self._connection is None or self._connection.closed:
-                self._connection = await connect(self._url, session_name("reader"))
-        cursor = self._connection.cursor(binary=True)
-        await cursor.execute(sql.encode(), parameters, prepare=True)
-        return await cursor.fetchall()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        if self._connection is not None:
-            await self._connection.close()
+def _look(done: asyncio.Task[list[StoredRow]]) -> None:
+    """A page that nobody asked for in the end may have failed."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,109 @@
+"""Statements over libpq itself: large ones, failing ones, cancelled ones, lost connections, and a page read ahead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from domain.ports import Page
+from infra.connections import connect, session_name
+from infra.direct import BIGINT_OID, TEXT_OID, Direct, Statement, bigint
+from infra.event_store import PostgresEventStore
+from tests.samples import stream, write
+
+ECHO = Statement(b"echo", b"select $1, $2", (BIGINT_OID, TEXT_OID))
+DIVIDE = Statement(b"divide", b"select 1 / $1", (BIGINT_OID,))
+SLEEP = Statement(b"sleep", b"select pg_sleep(30)")
+SUICIDE = Statement(b"suicide", b"select pg_terminate_backend(pg_backend_pid())")
+A = stream("a")
+
+
+@pytest.fixture
+async def direct(postgres_url: str) -> AsyncIterator[Direct]:
+    """On a connection of its own."""
+    connection = await connect(postgres_url, session_name("test"))
+    yield Direct(connection)
+    await connection.close()
+
+
+async def test_what_does_not_fit_the_socket_goes_and_comes_whole(direct: Direct) -> None:
+    """A parameter of 8 MB is sent in pieces and comes back in pieces."""
+    text = "ä" * (4 << 20)
+    assert await direct.run(ECHO, (bigint(-7), text.encode())) == [(-7, text)]
+
+
+async def test_runs_do_not_mix(direct: Direct) -> None:
+    """Many at once, with a cursor of the driver among them, each get their own answer."""
+
+    async def cursor() -> None:
+        found = await (await direct.connection.execute("select 'cursor'")).fetchone()
+        assert found == ("cursor",)
+
+    async def run(number: int) -> None:
+        assert await direct.run(ECHO, (bigint(number), b"x")) == [(number, "x")]
+
+    await asyncio.gather(*(cursor() if number % 5 == 0 else run(number) for number in range(50)))
+
+
+async def test_a_statement_that_fails_leaves_the_connection_usable(direct: Direct) -> None:
+    """The error is the driver's own class, and the next statement works."""
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await direct.run(DIVIDE, (bigint(0),))
+    assert await direct.run(DIVIDE, (bigint(1),)) == [(1,)]
+
+
+async def test_a_lost_connection_is_an_operational_error(direct: Direct) -> None:
+    """The run under way fails, the connection is known to be closed, and so do later runs."""
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError):
+            await direct.run(SUICIDE)
+        assert direct.connection.closed
+
+
+async def test_a_cancelled_run_ends_the_connection(direct: Direct) -> None:
+    """Nobody can take the answer of the cancelled statement for their own."""
+    run = asyncio.create_task(direct.run(SLEEP))
+    waiting = asyncio.create_task(direct.run(ECHO, (bigint(1), b"x")))
+    await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert direct.connection.closed
+    with pytest.raises(psycopg.OperationalError):
+        await waiting
+
+
+async def test_a_page_read_ahead_hides_nothing(store: PostgresEventStore) -> None:
+    """What was asked for ahead at the end of the log found nothing; what came after it is read all the same."""
+    await store.append([write(A)])
+    first = await store.read(0, 1)
+    assert first is not None
+    head = await store.head()  # behind the read ahead on the same connection: it has found nothing by now
+    assert first.last == head
+    await store.append([write(A, 1)])
+    second = await store.read(first.last, 1)
+    assert second is not None
+    assert [event.version for event in second.events] == [2]
+    assert second.previous == first.last
+
+
+async def test_pages_read_ahead_are_the_log(store: PostgresEventStore) -> None:
+    """Full pages one after the other, and the same ones anew from another place, give every event once and in order."""
+    await store.append([write(A)])
+    for version in range(1, 30):
+        await store.append([write(A, version)])
+
+    async def versions(after: int, limit: int) -> list[int]:
+        found = []
+        page: Page | None
+        while page := await store.read(after, limit):
+            found += [event.version for event in page.events]
+            after = page.last
+        return found
+
+    assert await versions(0, 4) == list(range(1, 31))
+    page = await store.read(0, 4)
+    assert page is not None
+    assert await versions(page.last, 3) == list(range(5, 31))
+    assert await versions(0, 4) == list(range(1, 31))
