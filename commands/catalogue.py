@@ -77,6 +77,9 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.RecordRefusal: ("audit", "audit"),
 }
 
+OPENING = frozenset({job.CreateJob, run.StartRun})
+"""Commands whose stream is new, unless they are repeated."""
+
 
 RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3, "concurrency": 4}
 """The order in which the streams of one commit are locked; other kinds come last. A job's end is told to its run, a run's to its group."""

@@ -66,6 +66,7 @@ class Streams:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._cache: OrderedDict[UUID, Stream] = OrderedDict()
+        self._existing: set[UUID] = set()
 
     async def get(self, kind: str, stream: UUID) -> Stream:
         """The stream from the cache, else from the store."""
@@ -74,9 +75,19 @@ class Streams:
             self._cache.move_to_end(stream)
             return cached
         loaded = Stream(kind, stream).with_recorded(await self._store.load(stream))
+        self._existing.discard(stream)
         if loaded.version:
             self.keep(msgspec.structs.replace(loaded, fresh=False))
         return loaded
+
+    async def open(self, kind: str, stream: UUID) -> Stream:
+        """The stream for a command that opens it: not looked for in the store, because the append finds out whether it is new.
+
+        So the round trip is for repeats alone: their append fails, the stream is forgotten and is then read.
+        """
+        if stream in self._existing or stream in self._cache:
+            return await self.get(kind, stream)
+        return Stream(kind, stream)
 
     async def refresh(self, stream: Stream) -> Stream:
         """The stream with what others have appended since it was cached."""
@@ -93,5 +104,6 @@ class Streams:
             self._cache.popitem(last=False)
 
     def forget(self, stream: UUID) -> None:
-        """Drop a stream whose expected version did not hold."""
+        """Drop a stream whose expected version did not hold; it exists."""
         self._cache.pop(stream, None)
+        self._existing.add(stream)

@@ -77,7 +77,7 @@ class Unit:
         kind, stream_id = catalogue.target(command)
         if follows:
             await self._claim(catalogue.place(kind, stream_id))
-        stream = await self._stream(kind, stream_id)
+        stream = await self._stream(kind, stream_id, opening=type(command) in catalogue.OPENING)
         command = await self._enrich(command, stream.state)
         meta = _located(meta, stream, command)
         verdict = catalogue.AGGREGATES[kind].decide(stream.state, command, meta)
@@ -105,9 +105,10 @@ class Unit:
             for command in reactions.in_commit(stream.state, event):
                 await self._decide(command, replace(caused, cause=ids.event_id(stream.id, number)), follows=True)
 
-    async def _stream(self, kind: str, stream_id: UUID) -> Stream:
+    async def _stream(self, kind: str, stream_id: UUID, *, opening: bool) -> Stream:
         if stream_id not in self.touched:
-            self.touched[stream_id] = await self._streams.get(kind, stream_id)
+            find = self._streams.open if opening else self._streams.get
+            self.touched[stream_id] = await find(kind, stream_id)
         return self.touched[stream_id]
 
     def _add(self, stream: Stream, events: tuple[NewEvent, ...]) -> Stream:

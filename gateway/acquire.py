@@ -112,18 +112,27 @@ class Acquiring:
         state: JobState = await self._handler.state(job, "job")
         return frozenset(state.life.spec.labels)
 
-    async def orders(self, runner: UUID, jobs: tuple[UUID, ...]) -> tuple[wire.Order, ...]:
-        """What this runner is asked to do about the jobs that it says it holds."""
+    async def orders(self, runner: UUID, jobs: tuple[UUID, ...], over: dict[UUID, wire.Order] | None = None) -> tuple[wire.Order, ...]:
+        """What this runner is asked to do about the jobs that it says it holds.
+
+        over: the orders of jobs that have ended, which nothing changes any more: filled here and believed the next time,
+        because an ended job has to be read from the store.
+        """
+        over = {} if over is None else over
         found = []
         for job in jobs:
+            if job in over:
+                found.append(over[job])
+                continue
             state: JobState | None = await self._handler.state(job, "job")
             match state:
                 case Acquired(lease=lease, cancel=cancel) | Running(lease=lease, cancel=cancel) if lease.runner == runner:
                     if cancel is not None:
                         found.append(wire.Order(kind="cancel", order=cancel.order, job=job, attempt=lease.attempt, epoch=lease.epoch))
                 case Done(life=life):
-                    over = ids.derive("order", job, life.epoch, "over")
-                    found.append(wire.Order(kind="force_cancel", order=over, job=job, attempt=life.attempt, epoch=life.epoch))
+                    order = ids.derive("order", job, life.epoch, "over")
+                    over[job] = wire.Order(kind="force_cancel", order=order, job=job, attempt=life.attempt, epoch=life.epoch)
+                    found.append(over[job])
                 case _:
                     pass
         duty: Runner | None = await self._handler.state(runner, "runner")
@@ -133,11 +142,12 @@ class Acquiring:
 
     async def _wait(self, request: Request, body: wire.Acquire, poll: Poll) -> tuple[wire.Order, ...]:
         """Until there is something to say, the time is up or the client is gone; returns the orders to answer with."""
+        over: dict[UUID, wire.Order] = {}
         ends = self._monotonic() + min(max(body.wait_seconds, 0), POLL_SECONDS_MAX)
         while True:
             poll.news.clear()
             recheck = await self._report_lost(body)
-            orders = await self.orders(body.runner, body.jobs)
+            orders = await self.orders(body.runner, body.jobs, over)
             now = self._monotonic()
             fresh = [order for order in orders if now - self._delivered.get(order.order, -ORDER_REPEAT_SECONDS) >= ORDER_REPEAT_SECONDS]
             ready = (poll.granted and not poll.in_flight) or poll.failed is not None

@@ -196,15 +196,16 @@ class Agent:
         answered = min(self.clock.earliest(answer.now), asyncio.get_running_loop().time())
         job = Job(host, lease, deadline(answered, lease.expires_in_seconds), self.obey)
         self.jobs[lease.message.job] = job
-        task = asyncio.ensure_future(self.execute(job))
+        starting = asyncio.ensure_future(job.reporter.start())  # before anything else of the job, and before the next poll
+        task = asyncio.ensure_future(self.execute(job, starting))
         self.tasks.add(task)
-        task.add_done_callback(self.end)
+        task.add_done_callback(lambda ended: self.end(ended, starting))
 
-    async def execute(self, job: Job) -> None:
+    async def execute(self, job: Job, starting: asyncio.Future[None]) -> None:
         """One job, whose troubles are its own."""
         key = job.message.job
         try:
-            await job.run()
+            await job.run(starting)
         except Exception as error:  # noqa: BLE001 - whatever one job does must not end the others
             sys.stderr.write(f"job {job.message.name}: {type(error).__name__}: {error}\n")
         finally:
@@ -213,8 +214,9 @@ class Agent:
             if job.cell is not None and job.cell.lost():
                 self.executor.end_orphans()
 
-    def end(self, task: asyncio.Task[None]) -> None:
+    def end(self, task: asyncio.Task[None], starting: asyncio.Future[None]) -> None:
         """A slot is free."""
+        starting.cancel()
         self.tasks.discard(task)
         self.changed.set()
         self.prepare()

@@ -85,9 +85,9 @@ class Job:
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    async def run(self) -> str:
-        """Execute. Returns the reported conclusion, or "lost"."""
-        work = asyncio.ensure_future(self.attempt())
+    async def run(self, starting: asyncio.Future[None]) -> str:
+        """Execute. starting: the report of the start, on its way. Returns the reported conclusion, or "lost"."""
+        work = asyncio.ensure_future(self.attempt(starting))
         try:
             await asyncio.wait({work, self.lost}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -107,12 +107,9 @@ class Job:
             sys.stderr.write(f"job {self.message.name}: the lease was lost: {self.lost.result()}\n")
         return conclusion
 
-    async def attempt(self) -> str:
-        """The attempt, whatever happens cleaned up after."""
+    async def attempt(self, starting: asyncio.Future[None]) -> str:
+        """The attempt, whatever happens cleaned up after. The server hears of the start while the workspace is made."""
         sender = asyncio.ensure_future(self.spool.run())
-        # The server hears of the start while the workspace is made; no step begins before it has answered.
-        starting = asyncio.ensure_future(self.reporter.start())
-        await asyncio.sleep(0)  # what follows does not wait for anything, so the request would leave after it
         root: Path | None = None
         try:
             try:
@@ -130,7 +127,7 @@ class Job:
                 )
                 if self.cancelled_early:
                     self.cancel(force=self.forced_early)
-                await starting
+                await starting  # no step begins before the server has answered
                 await self.run_steps(self.state)
             except (OSError, CellLost) as error:
                 await starting
@@ -142,7 +139,6 @@ class Job:
                     reader.close()
             return await self.finish()
         finally:
-            starting.cancel()
             if self.keeper is not None:
                 self.keeper.stop()
             if self.cell is not None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from commands.handle import Handler, Origin
 from domain import ids
+from domain.envelope import Recorded
 from domain.job import commands as c
 from domain.ports import StoreUnavailable, Tracking, TrackingConflict
 from domain.refusals import Refusal
@@ -47,6 +49,30 @@ async def test_a_repeat_is_answered_with_the_position_of_the_stream() -> None:
     outcome = await gateway.handle(c.CreateJob(JOB, created()), ORIGIN)
     assert outcome.events == ()
     assert outcome.position == 2
+
+
+class LoadsCounted(MemoryEventStore):
+    """Keeps which streams were looked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[UUID] = []
+
+    async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
+        """See the port."""
+        self.loads.append(stream)
+        return await super().load(stream, after)
+
+
+async def test_a_new_stream_is_not_looked_for() -> None:
+    """The append finds out that it is new; only a repeat at another gateway has to read it, and changes nothing."""
+    store = LoadsCounted()
+    await handler(store).handle(c.CreateJob(JOB, created()), ORIGIN)
+    assert store.loads == []
+    outcome = await handler(store).handle(c.CreateJob(JOB, created()), ORIGIN)
+    assert (outcome.events, outcome.position, outcome.refusal) == ((), 2, None)
+    assert JOB in store.loads
+    assert await types(store) == ["JobCreated", "JobQueued"]
 
 
 async def test_two_gateways_hand_a_job_out_once() -> None:
