@@ -23,6 +23,11 @@ run: .venv/run.stamp ## Run the bundled example repository's workflow end to end
 	$(BIN)/ledgermill run -C $(EXAMPLE) --data $(DATA) --progress plain
 	$(BIN)/ledgermill replay latest --verify --data $(DATA)
 
+.PHONY: ci
+ci: .venv/run.stamp ## Run this repository's own workflow (.github/workflows/ci.yml) under Ledgermill and verify its event log
+	$(BIN)/ledgermill run -C . --data $(DATA) --progress plain
+	$(BIN)/ledgermill replay latest --verify --data $(DATA)
+
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests
 	$(BIN)/pytest -n 2

@@ -50,6 +50,7 @@ class Reaper(threading.Thread):
         self._kills = kills
         self._chance = chance
         self._deaths = on_kill
+        self.ending = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -59,7 +60,7 @@ class Reaper(threading.Thread):
             self._part.kill()
             died, point = time.monotonic(), None
             for number in range(self._kills):
-                last = number == self._kills - 1
+                last = number == self._kills - 1 or self.ending.is_set()
                 armed = None if last else next(turns)
                 self._part.start(armed, self._chance.randint(1, NTH_MAX))
                 self._deaths.append(Kill(self._part.name, point, time.monotonic() - died))
@@ -84,6 +85,7 @@ def campaign(kills: int, seed: int, root: Path) -> dict[str, Any]:
     journal = Journal(root / "journal")
     load = Load(api, journal, runs_per_second=RUNS_PER_SECOND)
     deaths: list[Kill] = []
+    reapers: list[Reaper] = []
     try:
         for part in (postgres, nats):
             started.append(part)
@@ -103,6 +105,10 @@ def campaign(kills: int, seed: int, root: Path) -> dict[str, Any]:
             load.finish()
             problems = settle(api, journal)
     finally:
+        for reaper in reapers:
+            reaper.ending.set()
+        for reaper in reapers:
+            reaper.join()
         for part in reversed(started):
             part.kill()
         journal.close()
