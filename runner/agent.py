@@ -1,7 +1,8 @@
 """The agent: registers, keeps a poll open, runs what it is given in as many slots as it has, obeys orders.
 
-It is crash-only: told to stop it kills its jobs and leaves, and the server gives them to another attempt; there is no
-state on disk but the id under which it is known. It must never hold a job that its poll did not announce a slot for.
+It is crash-only: told to stop it kills its jobs and leaves, and the server gives them to another attempt. On disk there
+are only the id under which it is known and, while the control plane is away, what that could not be told. It must never
+hold a job that its poll did not announce a slot for.
 """
 
 import asyncio
@@ -16,13 +17,13 @@ from uuid import UUID
 
 import msgspec
 
-from runner import environment, wire, workspace
+from runner import environment, leftovers, spool, wire, workspace
 from runner.client import Client, ProtocolError, Refused, Rejected, Silent
 from runner.clock import StoreClock
 from runner.executors import orphans, tree
 from runner.executors.host import HostExecutor
 from runner.job import Host, Job
-from runner.lease_keeper import Gateway, deadline
+from runner.lease_keeper import Gateway, Terms, deadline
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REPEATED_ORDER_SECONDS = 0.5
@@ -84,6 +85,7 @@ class Agent:
         self.executor = HostExecutor()
         self.jobs: dict[UUID, Job] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.deliveries: dict[UUID, asyncio.Task[None]] = {}
         self.taken = 0
         self.draining = False
         self.known_orders: set[UUID] = set()
@@ -107,15 +109,17 @@ class Agent:
                     gateway=Gateway(options.url, options.token, self.clock),
                     executor=self.executor,
                     clock=self.clock,
-                    heartbeat_seconds=registered.heartbeat_seconds,
+                    terms=Terms(registered.lease_seconds, registered.heartbeat_seconds, registered.offline_seconds),
                 )
                 self.executor.prepare()
+                self.deliver(host)
                 try:
                     await self.serve(host, registered)
                 finally:
-                    for task in self.tasks:
+                    ending = [*self.tasks, *self.deliveries.values()]
+                    for task in ending:
                         task.cancel()
-                    await asyncio.gather(*self.tasks, return_exceptions=True)
+                    await asyncio.gather(*ending, return_exceptions=True)
                     await self.executor.close()
         finally:
             held.close()
@@ -150,7 +154,8 @@ class Agent:
         failures = 0
         while not self.done():
             free = self.free_slots()
-            message = wire.Acquire(runner=registered.runner, free_slots=free, wait_seconds=registered.poll_seconds, jobs=tuple(self.jobs))
+            jobs = (*self.jobs, *self.deliveries)
+            message = wire.Acquire(runner=registered.runner, free_slots=free, wait_seconds=registered.poll_seconds, jobs=jobs)
             self.changed.clear()
             poll = asyncio.ensure_future(host.client.acquire(message))
             changed = asyncio.ensure_future(self.changed.wait())
@@ -177,14 +182,29 @@ class Agent:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), REPEATED_ORDER_SECONDS)
 
+    def deliver(self, host: Host) -> None:
+        """Tell the server what an earlier life could not; until then those jobs count as held, and no new one is taken."""
+        for left in spool.leftovers(self.options.work):
+            self.deliveries[left.left.job] = asyncio.ensure_future(self.deliver_one(left, host))
+
+    async def deliver_one(self, left: spool.Spool, host: Host) -> None:
+        """One attempt's rest."""
+        try:
+            await leftovers.deliver(left, host.client, host.gateway, self.clock, host.terms)
+        except Exception as error:  # noqa: BLE001 - see execute
+            sys.stderr.write(f"job {left.left.name}, of before: {type(error).__name__}: {error}\n")
+        finally:
+            self.deliveries.pop(left.left.job, None)
+            self.changed.set()
+
     def done(self) -> bool:
         """Whether there is nothing left to do."""
         last = (self.options.once or self.options.ephemeral) and self.taken > 0
-        return (self.draining or last) and not self.tasks
+        return (self.draining or last) and not self.tasks and not self.deliveries
 
     def free_slots(self) -> int:
         """How many jobs the next poll may bring."""
-        if self.draining:
+        if self.draining or self.deliveries:
             return 0
         if self.options.once or self.options.ephemeral:
             return 1 if self.taken == 0 else 0

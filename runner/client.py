@@ -1,11 +1,12 @@
 """The runner's side of the protocol: one method per message, over HTTP connections that it opens itself.
 
 What goes wrong is told apart by what the runner should do about it: `LeaseLost` (stop the job), `Refused` (the control
-plane is away, and knows that it is), `Silent` (nobody answers: we may be cut off while others work) and `Rejected` (the
-request itself is wrong; sending it again changes nothing). It must never retry on its own except once on a connection
+plane is away, and says so), `Silent` (no answer that means anything: we may be cut off while others work) and `Rejected`
+(the request itself is wrong; sending it again changes nothing). It must never retry on its own except once on a connection
 that the server had closed while it was idle.
 """
 
+import errno
 import io
 import time
 from pathlib import Path
@@ -34,13 +35,11 @@ class LeaseLost(ProtocolError):  # noqa: N818 - an outcome with a name of its ow
 
 
 class Refused(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """Connection refused, 502 or 503: the control plane is away. retry_after: seconds, or None."""
-
-    retry_after: float | None = None
+    """Connection refused, 502 or 503: the control plane is away."""
 
 
 class Silent(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """No answer in time."""
+    """No answer in time, or one that tells nothing about the control plane: a broken connection, a fault of one server."""
 
 
 class Rejected(ProtocolError):  # noqa: N818 - an outcome with a name of its own
@@ -58,7 +57,7 @@ def read_token(file: Path) -> str:
     return file.read_text().strip()
 
 
-def raise_for(status: int, body: bytes, retry_after: str | None = None) -> None:
+def raise_for(status: int, body: bytes) -> None:
     """Turn an error answer into its exception; do nothing for 2xx."""
     if status < 300:
         return
@@ -69,11 +68,9 @@ def raise_for(status: int, body: bytes, retry_after: str | None = None) -> None:
     if status == 409 and problem.code == "lease_lost":
         raise LeaseLost(problem.detail or problem.title)
     if status in (502, 503):
-        refused = Refused(f"{status} {problem.code}: {problem.detail or problem.title}")
-        refused.retry_after = float(retry_after) if retry_after and retry_after.isdigit() else None
-        raise refused
-    if status == 504:
-        raise Silent(f"{status} {problem.title}")
+        raise Refused(f"{status} {problem.code}: {problem.detail or problem.title}")
+    if status >= 500 or status in (408, 429):
+        raise Silent(f"{status} {problem.code}: {problem.detail or problem.title}")
     raise Rejected(problem)
 
 
@@ -115,12 +112,13 @@ class Client:
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if retry and not isinstance(error, aiohttp.ClientConnectorError):
                     continue  # an idle connection that the server had closed
-                raise Refused(f"{type(error).__name__}: {error}") from error
+                refused = isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED
+                raise (Refused if refused else Silent)(f"{type(error).__name__}: {error}") from error
             except TimeoutError as error:
                 raise Silent(f"no answer to {path} within {wait_seconds:g} s") from error
             except aiohttp.ClientError as error:
-                raise Refused(f"{type(error).__name__}: {error}") from error
-            raise_for(response.status, data, response.headers.get("Retry-After"))
+                raise Silent(f"{type(error).__name__}: {error}") from error
+            raise_for(response.status, data)
             decoded: Any = msgspec.json.decode(data or b"{}", type=answer)
             now = getattr(decoded, "now", None)
             if now is not None:

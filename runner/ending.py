@@ -70,7 +70,6 @@ def outputs_of(job: JobState) -> dict[str, str]:
 
 async def report(ended: Ending, reporter: Reporter, spool: LogSpool) -> str:
     """Send the lines that are left, then the outcome; returns the conclusion that stands. Raises LeaseLost, Rejected."""
-    await spool.flush()
     complete = wire.Complete(
         **reporter.fence,
         conclusion=ended.conclusion,
@@ -82,6 +81,9 @@ async def report(ended: Ending, reporter: Reporter, spool: LogSpool) -> str:
         result="",
     )
     complete = msgspec.structs.replace(complete, result=result_digest(complete))
+    spool.write()
+    reporter.note_outcome(complete)
+    await spool.flush()
     for _ in range(REPEATS_MAX):
         try:
             return (await reporter.complete(complete)).conclusion

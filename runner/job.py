@@ -25,9 +25,10 @@ from runner.effects import effect_key, sha256
 from runner.evaluation import EvaluationError
 from runner.executors.port import Cell, CellLost, Executor
 from runner.job_state import JobState, StepResult
-from runner.lease_keeper import Gateway, LeaseKeeper
+from runner.lease_keeper import Gateway, LeaseKeeper, Terms
 from runner.logs import LogSpool
 from runner.report import Reporter
+from runner.spool import Left, Spool
 from runner.steps import run_step, title
 
 SETUP = ending.SETUP
@@ -43,7 +44,7 @@ class Host(msgspec.Struct, frozen=True):
     gateway: Gateway
     executor: Executor
     clock: StoreClock
-    heartbeat_seconds: float
+    terms: Terms
 
 
 class Job:
@@ -56,8 +57,9 @@ class Job:
         self.on_orders = on_orders
         message = lease.message
         fence = wire.Fence(runner=host.runner, attempt=message.attempt, epoch=message.epoch, lease=message.lease)
-        self.reporter = Reporter(host.client, message.job, fence)
-        self.spool = LogSpool(self.reporter.logs, host.clock)
+        self.disk = Spool(host.work, Left(message.job, message.name, fence))
+        self.reporter = Reporter(host.client, message.job, fence, self.disk)
+        self.spool = LogSpool(self.reporter.logs, host.clock, self.disk)
         self.state: JobState | None = None
         self.cell: Cell | None = None
         self.keeper: LeaseKeeper | None = None
@@ -98,11 +100,15 @@ class Job:
             conclusion = await work
         except asyncio.CancelledError:
             if not self.lost.done():
-                raise
+                raise  # the agent ends; what is on disk waits for its next life
             conclusion = "lost"
         except LeaseLost as error:
             self.lose(str(error))
             conclusion = "lost"
+        except Exception:
+            self.disk.remove()
+            raise
+        self.disk.remove()
         if conclusion == "lost":
             sys.stderr.write(f"job {self.message.name}: the lease was lost: {self.lost.result()}\n")
         return conclusion
@@ -144,6 +150,8 @@ class Job:
             if self.cell is not None:
                 await asyncio.shield(self.cell.close())
             sender.cancel()
+            await self.reporter.close()
+            self.spool.close()
             if root is not None:
                 with suppress(OSError):
                     await asyncio.to_thread(workspace.remove, root)
@@ -159,13 +167,16 @@ class Job:
         def orders(orders: tuple[wire.Order, ...]) -> None:
             loop.call_soon_threadsafe(self.on_orders, orders)
 
+        terms = self.host.terms
+        if self.message.definition.environment is not None:
+            terms = msgspec.structs.replace(terms, offline=0)  # what touches the world outside never outlives its lease
         cell.live_until(self.until)
         self.keeper = LeaseKeeper(
             gateway=self.host.gateway,
             path=f"/jobs/{self.message.job}/renew",
             message=wire.Renew(**self.reporter.fence),
             until=self.until,
-            heartbeat_seconds=self.host.heartbeat_seconds,
+            terms=terms,
             on_renewed=cell.live_until,
             on_orders=orders,
             on_lost=lost,

@@ -2,7 +2,11 @@
 
 The lease is ours until a moment of our own monotonic clock that is counted from *before* the last successful renewal
 was sent, minus a margin in which the job's tree dies: so it is dead before anybody else can be given the job. The same
-moment is handed to the cell with each renewal, which kills the tree on its own should this whole process hang. A thread
+moment is handed to the cell with each renewal, which kills the tree on its own should this whole process hang.
+
+A control plane that *refuses* is away, and cannot give the job to anybody; when it comes back it first extends every
+lease by one TTL. So while the lease is about to end, each refusal counts as a renewal, up to `offline_seconds` after the
+last real one. *Silence* says nothing of the kind: others may be at work, and the tree dies in time. A thread
 is enough because everything that holds the interpreter is bounded (chunks of 64 KiB): while a job floods its output and
 burns every core of a loaded machine, heartbeats of 100 ms had a p99 of 200 ms and a maximum of 248 ms.
 
@@ -19,7 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runner import wire
-from runner.client import LeaseLost, ProtocolError, Rejected, raise_for
+from runner.client import LeaseLost, ProtocolError, Refused, Rejected, raise_for
 from runner.clock import StoreClock
 
 MARGIN_SECONDS = 5.0
@@ -40,6 +44,14 @@ class Gateway(msgspec.Struct, frozen=True):
     clock: StoreClock
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What the server lets a runner know about leases, in seconds. offline: how long it may go on while that is away."""
+
+    lease: float
+    heartbeat: float
+    offline: float
+
+
 class LeaseKeeper:
     """Renews until stopped. The callbacks are called from its thread.
 
@@ -54,7 +66,7 @@ class LeaseKeeper:
         path: str,
         message: wire.Renew,
         until: float,
-        heartbeat_seconds: float,
+        terms: Terms,
         on_renewed: Callable[[float], None],
         on_orders: Callable[[tuple[wire.Order, ...]], None],
         on_lost: Callable[[str], None],
@@ -63,7 +75,9 @@ class LeaseKeeper:
         self.target = urlsplit(gateway.url.rstrip("/") + "/runner/v1" + path)
         self.body = msgspec.json.encode(message)
         self.until = until
-        self.heartbeat_seconds = heartbeat_seconds
+        self.terms = terms
+        self.answered = time.monotonic()
+        self.last_word = "no renewal was answered"
         self.on_renewed = on_renewed
         self.on_orders = on_orders
         self.on_lost = on_lost
@@ -81,13 +95,14 @@ class LeaseKeeper:
 
     def run(self) -> None:
         """The thread."""
-        next_beat = time.monotonic() + self.heartbeat_seconds
+        retry_seconds = min(self.terms.heartbeat, RETRY_SECONDS)
+        next_beat = time.monotonic() + self.terms.heartbeat
         while not self.stopping.wait(max(0.0, min(next_beat, self.until) - time.monotonic())):
             sent = time.monotonic()
             if sent >= self.until:
-                self.lose("the lease ran out before a renewal was answered")
+                self.lose(f"the lease ran out: {self.last_word}")
                 break
-            next_beat = sent + self.heartbeat_seconds
+            next_beat = sent + self.terms.heartbeat
             try:
                 renewed = self.renew(sent)
             except LeaseLost as error:
@@ -96,15 +111,25 @@ class LeaseKeeper:
             except Rejected as error:
                 self.lose(f"the gateway refused the renewal: {error}")
                 break
-            except (ProtocolError, OSError, http.client.HTTPException, msgspec.DecodeError):
+            except (ProtocolError, OSError, http.client.HTTPException, msgspec.DecodeError) as error:
                 self.disconnect()
-                next_beat = sent + min(self.heartbeat_seconds, RETRY_SECONDS)
+                self.last_word = f"{type(error).__name__}: {error}"
+                if isinstance(error, Refused | ConnectionRefusedError) and self.until - sent <= 2 * retry_seconds:
+                    self.hold_on(min(deadline(sent, self.terms.lease), self.answered + self.terms.offline))
+                next_beat = sent + retry_seconds
                 continue
+            self.answered = sent
             self.until = deadline(sent, renewed.expires_in_seconds)
             self.on_renewed(self.until)
             if renewed.orders:
                 self.on_orders(renewed.orders)
         self.disconnect()
+
+    def hold_on(self, until: float) -> None:
+        """The control plane is away: go on until then."""
+        if until > self.until:
+            self.until = until
+            self.on_renewed(until)
 
     def lose(self, reason: str) -> None:
         """Tell it, unless the job is over anyway."""
@@ -114,7 +139,7 @@ class LeaseKeeper:
 
     def renew(self, sent: float) -> wire.Renewed:
         """One renewal; a connection that the server had closed is opened again once."""
-        patience = max(0.1, min(self.heartbeat_seconds, self.until - sent))
+        patience = max(0.1, min(self.terms.heartbeat, self.until - sent))
         for fresh in (False, True):
             if self.connection is None or fresh:
                 self.disconnect()

@@ -1,8 +1,9 @@
 """Carries the log lines of one attempt to the gateway: numbered, in order, in batches, kept until they are stored.
 
 A batch leaves when 100 lines wait or the first has waited 100 ms; while one is under way the next grows, so a flood is
-sent in larger batches and not in more of them. Memory is bounded: past the bound `room` says no, the readers leave the
-pipes alone, and the job waits on its full pipe. It must never drop a line, nor send one that was not masked.
+sent in larger batches and not in more of them. Memory is bounded: past the bound the spool is full, the readers leave the
+pipes alone, and the job waits on its full pipe. While the control plane is away lines go to a bounded file instead, and
+come back from there in order. It must never drop a line, nor send one that was not masked.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from contextlib import suppress
 from runner import wire
 from runner.client import ProtocolError, Refused, Silent
 from runner.clock import StoreClock
+from runner.spool import Backlog, Spool
 from runner.step_output import Stream
 
 BATCH_LINES = 100
@@ -22,6 +24,8 @@ BATCH_BYTES_MAX = 512 * 1024
 KEPT_BYTES_MAX = 16 * 1024 * 1024
 LINE_OVERHEAD_BYTES = 200
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+ASK_SECONDS = 0.5
+"""How often a full spool asks what has been stored meanwhile."""
 
 Send = Callable[[tuple[wire.Line, ...]], Awaitable[wire.LogsAccepted]]
 
@@ -29,9 +33,13 @@ Send = Callable[[tuple[wire.Line, ...]], Awaitable[wire.LogsAccepted]]
 class LogSpool:
     """The lines of one attempt on their way. `run` has to be running for anything to leave."""
 
-    def __init__(self, send: Send, clock: StoreClock) -> None:
+    def __init__(self, send: Send, clock: StoreClock, disk: Spool) -> None:
         self.send = send
         self.clock = clock
+        self.disk = disk
+        disk.on_begin.insert(0, self.go_away)  # the lines come before the outcome that counts them
+        self.backlog: Backlog | None = None
+        self.away = False
         self.kept: deque[wire.Line] = deque()
         self.kept_bytes = 0
         self.last_line = 0
@@ -50,15 +58,64 @@ class LogSpool:
         if self.stopped is not None:
             return
         self.last_line += 1
-        self.kept.append(wire.Line(line=self.last_line, step=step, at=self.clock.now(), stream=stream, text=text))
-        self.kept_bytes += len(text) + LINE_OVERHEAD_BYTES
+        line = wire.Line(line=self.last_line, step=step, at=self.clock.now(), stream=stream, text=text)
+        if self.backlog is not None and (self.away or self.backlog.unread):
+            self.backlog.append(line)
+        else:
+            self.keep(line)
         if not self.waiting.is_set():
             self.waiting.set()
             self.drained.clear()
         if self.last_line - self.sent_through >= BATCH_LINES:
             self.urgent.set()
-        if self.kept_bytes >= KEPT_BYTES_MAX:
-            self.full = True
+        self.full = self.full or self.is_full()
+
+    def keep(self, line: wire.Line) -> None:
+        """Hold a line in memory."""
+        self.kept.append(line)
+        self.kept_bytes += len(line.text) + LINE_OVERHEAD_BYTES
+
+    def is_full(self) -> bool:
+        """Whether a bound is reached."""
+        return self.kept_bytes >= KEPT_BYTES_MAX or (self.backlog is not None and self.backlog.full)
+
+    def go_away(self) -> None:
+        """The control plane is away: what is not stored goes to disk, and what comes goes there first."""
+        self.away = True
+        if self.backlog is None:
+            self.backlog = self.disk.backlog()
+            if self.backlog is None:
+                return
+        if self.backlog.unread:
+            self.backlog.flush()
+            return  # all that comes goes there anyway
+        for line in self.kept:
+            if line.line > self.backlog.last:
+                self.backlog.append(line)
+        self.backlog.skip()
+        self.backlog.flush()
+
+    def resume(self, backlog: Backlog) -> None:
+        """Take over the lines that an earlier life could not deliver."""
+        self.backlog = backlog
+        self.load()
+        if self.kept:
+            self.sent_through = self.kept[0].line - 1
+        self.last_line = backlog.last
+        self.waiting.set()
+        self.drained.clear()
+        self.urgent.set()
+
+    def load(self) -> None:
+        """Bring lines back from disk, when those in memory are all on their way."""
+        held = self.kept[-1].line if self.kept else self.sent_through
+        while self.backlog is not None and self.backlog.unread and held <= self.sent_through and self.kept_bytes < KEPT_BYTES_MAX:
+            lines = self.backlog.read()
+            if not lines:
+                return
+            for line in lines:
+                self.keep(line)
+            held = lines[-1].line
 
     async def send_all(self) -> None:
         """Batch after batch. Raises what says that nobody wants the lines: LeaseLost, Rejected."""
@@ -69,10 +126,15 @@ class LogSpool:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.urgent.wait(), BATCH_SECONDS)
             self.urgent.clear()
+            self.load()
             batch = self.batch()
+            if not batch:
+                await asyncio.sleep(ASK_SECONDS)  # full of lines that were received: an empty batch asks what is stored
             try:
                 accepted = await self.send(batch)
-            except (Refused, Silent):
+            except (Refused, Silent) as error:
+                if isinstance(error, Refused):
+                    self.disk.begin()
                 self.urgent.set()
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
@@ -93,7 +155,7 @@ class LogSpool:
         """The next lines to send, a bounded number of them."""
         lines: list[wire.Line] = []
         size = 0
-        start = self.sent_through + 1 - (self.kept[0].line if self.kept else self.sent_through + 1)
+        start = max(0, self.sent_through + 1 - self.kept[0].line) if self.kept else 0
         for index in range(start, min(len(self.kept), start + BATCH_LINES_MAX)):
             line = self.kept[index]
             size += len(line.text)
@@ -104,26 +166,41 @@ class LogSpool:
 
     def accept(self, accepted: wire.LogsAccepted) -> None:
         """Go on after what was received, and forget what is stored. A gateway that lost lines gets them again."""
+        self.away = False
         self.received_through = self.sent_through = accepted.received_through
+        if self.kept and self.kept[0].line > accepted.received_through + 1:
+            self.stop(f"the gateway has lost lines before {self.kept[0].line} that it had stored")
+            return
         while self.kept and self.kept[0].line <= min(accepted.stored_through, accepted.received_through):
             self.kept_bytes -= len(self.kept.popleft().text) + LINE_OVERHEAD_BYTES
+        if self.backlog is not None and not self.backlog.unread and accepted.stored_through >= self.backlog.last:
+            self.backlog.remove()
+            self.backlog = None
         if self.last_line <= self.sent_through:
-            self.waiting.clear()
             self.drained.set()
         elif self.last_line - self.sent_through >= BATCH_LINES:
             self.urgent.set()
-        if self.full and self.kept_bytes < KEPT_BYTES_MAX // 2:
+        if self.full and self.kept_bytes < KEPT_BYTES_MAX // 2 and not self.is_full():
             self.full = False
             self.call_room()
+        if self.last_line <= self.sent_through and not self.full:
+            self.waiting.clear()
 
     def stop(self, reason: str) -> None:
         """Nobody wants the lines: swallow whatever still comes."""
         self.stopped = reason
+        self.close()
         self.kept.clear()
         self.kept_bytes = 0
         self.full = False
         self.drained.set()
         self.call_room()
+
+    def close(self) -> None:
+        """Let go of the file; what is in it stays for whoever comes next."""
+        if self.backlog is not None:
+            self.backlog.close()
+            self.backlog = None
 
     def call_room(self) -> None:
         """Wake the readers that wait for room."""
@@ -143,3 +220,8 @@ class LogSpool:
         """Return when the gateway has received every line, or wants none."""
         self.urgent.set()
         await self.drained.wait()
+
+    def write(self) -> None:
+        """Have on disk what belongs there."""
+        if self.backlog is not None:
+            self.backlog.flush()

@@ -2,6 +2,7 @@
 
     WORK/registration          the id under which this runner is known, kept over restarts
     WORK/lock                  held while an agent uses the folder
+    WORK/spool/                what a server that is away has not heard yet; see runner.spool
     WORK/jobs/JOB/             everything of one job:
         REPO/REPO              GITHUB_WORKSPACE, as GitHub lays it out
         _temp                  RUNNER_TEMP, with the scripts, file commands and the event file in it

@@ -8,6 +8,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
 
 from bench.harness import Figures, Goal, Row, Side, alternate, judge
 from bench.place import Place
@@ -17,10 +19,11 @@ from runner.executors.port import Cell, Command
 from runner.logs import LogSpool
 from runner.masking import Masker
 from runner.pipes import PipeReader
+from runner.spool import Left, Spool
 from runner.step_output import StepOutput
 from runner.steps import settle
 from runner.stopping import Cancellation, supervise
-from runner.wire import Line, LogsAccepted
+from runner.wire import Fence, Line, LogsAccepted
 
 REFERENCE = "posix_spawn and waitpid"
 GOALS = (
@@ -38,6 +41,8 @@ GOALS = (
 STEPS = 300
 BASH = ("/bin/bash", "-c", "true")
 MEGABYTE = 1 << 20
+NOBODY = UUID(int=0)
+DISK = Spool(Path("/nonexistent"), Left(NOBODY, "", Fence(runner=NOBODY, attempt=1, epoch=1, lease=NOBODY)))
 
 
 async def measure(place: Place) -> AsyncIterator[Row]:
@@ -71,7 +76,7 @@ async def _steps(cell: Cell) -> dict[str, float]:
 async def _run(cell: Cell) -> None:
     """What runner.steps.run_command does, without a job around it."""
     process = await cell.start(Command(argv=BASH, environment={"PATH": os.defpath}, cwd="/"))
-    spool = LogSpool(_nowhere, StoreClock())
+    spool = LogSpool(_nowhere, StoreClock(), DISK)
     output = StepOutput(Masker(()), lambda stream, text: spool.append(0, stream, text), {}, show_debug=False)
     readers = (PipeReader(process.stdout, "stdout", output, spool), PipeReader(process.stderr, "stderr", output, spool))
     code, _ = await supervise(process, Cancellation(), 60.0, lambda: False)

@@ -44,6 +44,8 @@ class Gateway:
         self.orders: list[wire.Order] = []
         self.lost: set[UUID] = set()
         self.refuse: Callable[[str], int | None] = lambda _path: None
+        self.hang: Callable[[str], bool] = lambda _path: False
+        self.offline_seconds = 600.0
         self.hold_logs: asyncio.Event | None = None
         self.store_logs = True
         self.answered: dict[UUID, float] = {}
@@ -103,6 +105,8 @@ class Gateway:
         body = await request.read()
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.problem(401, "unauthorized")
+        if self.hang(path):
+            await asyncio.Event().wait()
         status = self.refuse(path)
         if status is not None:
             return self.problem(status, f"http_{status}")
@@ -129,7 +133,7 @@ class Gateway:
             lease_seconds=self.lease_seconds,
             heartbeat_seconds=self.heartbeat_seconds,
             poll_seconds=50,
-            offline_seconds=600,
+            offline_seconds=self.offline_seconds,
             now=datetime.now(UTC),
         )
 
@@ -200,7 +204,7 @@ class Gateway:
         """Lines, in order and without a gap."""
         have = len(self.lines[job])
         numbers = [line.line for line in message.lines]
-        if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > have + 1:
+        if numbers and (numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > have + 1):
             return self.problem(422, "log_gap", f"{numbers[0]} after {have}")
         self.log_batches.append(len(numbers))
         self.lines[job] += [line for line in message.lines if line.line > have]

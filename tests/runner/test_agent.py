@@ -200,7 +200,7 @@ async def test_a_silent_server_makes_the_runner_give_up_before_its_lease_ends(be
         await bench.gateway.put(message)
         await says(bench, message)
         await bench.gateway.until(lambda: bench.gateway.renewed[message.job])
-        bench.gateway.refuse = lambda path: 503 if path.startswith("jobs/") else None
+        bench.gateway.hang = lambda path: path.startswith("jobs/")
         last = bench.gateway.renewed[message.job][-1]
         await until_gone(bench.work, 5)
         assert time.monotonic() - last < 1.2

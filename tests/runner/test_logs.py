@@ -1,7 +1,9 @@
 """Log lines on their way: batches, back-pressure, lines that a gateway lost."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from runner_test_gateway import job
@@ -10,6 +12,9 @@ from runner import wire
 from runner.client import Refused
 from runner.clock import StoreClock
 from runner.logs import BATCH_LINES_MAX, KEPT_BYTES_MAX, LogSpool
+from runner.spool import Left, Spool
+
+LEFT = Left(UUID(int=1), "build", wire.Fence(runner=UUID(int=2), attempt=1, epoch=1, lease=UUID(int=3)))
 
 
 class Receiver:
@@ -51,9 +56,15 @@ def receiver() -> Receiver:
     return Receiver()
 
 
-async def test_a_flood_grows_the_batches_and_not_their_number(receiver: Receiver) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Spool:
+    """Where lines go while the receiver is away."""
+    return Spool(tmp_path, LEFT)
+
+
+async def test_a_flood_grows_the_batches_and_not_their_number(receiver: Receiver, disk: Spool) -> None:
     """Lines that wait while one batch is under way leave together, up to a bound."""
-    spool = LogSpool(receiver.send, StoreClock())
+    spool = LogSpool(receiver.send, StoreClock(), disk)
     task = asyncio.ensure_future(spool.run())
     for number in range(5000):
         spool.append(0, "stdout", str(number))
@@ -64,10 +75,10 @@ async def test_a_flood_grows_the_batches_and_not_their_number(receiver: Receiver
     assert len(receiver.batches) < 10
 
 
-async def test_memory_is_bounded_and_room_comes_back(receiver: Receiver) -> None:
+async def test_memory_is_bounded_and_room_comes_back(receiver: Receiver, disk: Spool) -> None:
     """Past the bound the spool says that it is full; when the lines are stored the readers are woken."""
     receiver.release.clear()
-    spool = LogSpool(receiver.send, StoreClock())
+    spool = LogSpool(receiver.send, StoreClock(), disk)
     task = asyncio.ensure_future(spool.run())
     woken = asyncio.Event()
     while not spool.full:
@@ -83,9 +94,9 @@ async def test_memory_is_bounded_and_room_comes_back(receiver: Receiver) -> None
     task.cancel()
 
 
-async def test_lines_that_are_received_and_not_stored_are_kept_and_sent_again(receiver: Receiver) -> None:
+async def test_lines_that_are_received_and_not_stored_are_kept_and_sent_again(receiver: Receiver, disk: Spool) -> None:
     """A gateway that restarts asks for them by its answer to the next batch."""
-    spool = LogSpool(receiver.send, StoreClock())
+    spool = LogSpool(receiver.send, StoreClock(), disk)
     task = asyncio.ensure_future(spool.run())
     for number in range(10):
         spool.append(0, "stdout", str(number))
@@ -99,10 +110,10 @@ async def test_lines_that_are_received_and_not_stored_are_kept_and_sent_again(re
     task.cancel()
 
 
-async def test_a_gateway_that_is_away_loses_nothing(receiver: Receiver) -> None:
+async def test_a_gateway_that_is_away_loses_nothing(receiver: Receiver, disk: Spool) -> None:
     """The same batch is sent until it is taken."""
     receiver.failing = 3
-    spool = LogSpool(receiver.send, StoreClock())
+    spool = LogSpool(receiver.send, StoreClock(), disk)
     task = asyncio.ensure_future(spool.run())
     spool.append(0, "stdout", "one")
     await spool.flush()
