@@ -1,37 +1,46 @@
 """The agent of time: sends `Expire` for every deadline that has passed, and `RetryJob` at the end of a backoff.
 
 It reads deadlines from a view, which may be behind or double; the job itself re-checks each one, so a late or repeated
-tick is harmless. A lease that ran out while nobody could store a heartbeat (start-up, lost database) is first extended by
-one TTL: the runner may well be alive, and it is the control plane that was away.
+tick is harmless. A lease that ran out while nobody could store a heartbeat (start-up, lost database, no gateway) is first
+extended by one TTL: the runner may well be alive, and it is the control plane that was away. For that long the other
+deadlines of such an attempt wait too, because what it has to say about them is still on its way. Runners count on this:
+to them a refusal is worth one lease.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from commands.handle import Handler, Origin
 from domain.job.commands import Expire, ExtendLease
-from domain.job.state import Acquired, Running
+from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock, Deadlines, StoreUnavailable, VersionConflict
 
 ACTOR = "system"
 TICK_SECONDS_MAX = 0.5
 DUE_MAX = 200
+ANSWERED = ("accept", "job", "cancel")
+"""Deadlines that a runner's answer would have met."""
 
 log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Runs until cancelled; any number of them on one store are harmless."""
+    """Runs until cancelled; any number of them on one store are harmless. attended: whether a gateway is there."""
 
-    def __init__(self, handler: Handler, deadlines: Deadlines, clock: Clock, lease_seconds: float) -> None:
+    def __init__(
+        self, handler: Handler, deadlines: Deadlines, clock: Clock, lease_seconds: float, attended: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._handler = handler
         self._deadlines = deadlines
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._amnesty_until: datetime | None = None
+        self._attended = attended
+        self._outage_end: datetime | None = None
         self._pardoned: set[tuple[UUID, int]] = set()
+        self._waiting = False
 
     async def run(self) -> None:
         """Work at every deadline, at most half a second late."""
@@ -47,7 +56,10 @@ class Reconciler:
 
     async def tick(self) -> int:
         """Send what is due now; returns how many commands had an effect."""
+        if not await self._attended():
+            self._grant_amnesty()
         effects = 0
+        self._waiting = False
         for job, kind in await self._deadlines.due(self._clock.now(), DUE_MAX):
             effects += await self._send(job, kind)
         return effects
@@ -57,12 +69,15 @@ class Reconciler:
 
         Also one that has not ended yet: its runner tries again only every second, or hangs in a request of before.
         """
-        self._amnesty_until = self._clock.now() + timedelta(seconds=self._lease_seconds)
+        self._outage_end = self._clock.now()
         self._pardoned.clear()
 
     async def _send(self, job: UUID, kind: str) -> int:
         state = await self._handler.state(job, "job")
         if state is None:
+            return 0
+        if kind in ANSWERED and self._is_unheard(state):
+            self._waiting = True
             return 0
         origin = Origin(state.life.tenant, ACTOR, correlation=state.life.spec.run)
         if kind == "lease" and isinstance(state, Acquired | Running) and self._pardons(job, state):
@@ -73,12 +88,30 @@ class Reconciler:
 
     def _pardons(self, job: UUID, state: Acquired | Running) -> bool:
         key = (job, state.lease.epoch)
-        if self._amnesty_until is None or state.lease.expires_at > self._amnesty_until or key in self._pardoned:
+        if not self._is_of_before(state) or state.lease.expires_at > self._clock.now() or key in self._pardoned:
             return False
         self._pardoned.add(key)
         return True
 
+    def _is_of_before(self, state: Acquired | Running) -> bool:
+        """Whether the lease was last renewed before the outage ended."""
+        return self._outage_end is not None and state.lease.expires_at <= self._outage_end + timedelta(seconds=self._lease_seconds)
+
+    def _is_unheard(self, state: JobState) -> bool:
+        """Whether the runner's answer may still wait with the runner: the attempt is of before the outage, which just ended."""
+        if self._outage_end is None or self._clock.now() >= self._outage_end + timedelta(seconds=self._lease_seconds):
+            return False
+        match state:
+            case Running():
+                return state.started_at <= self._outage_end
+            case Acquired():
+                return self._is_of_before(state)
+            case _:
+                return False
+
     async def _pause(self) -> float:
+        if self._waiting:
+            return TICK_SECONDS_MAX
         next_at = await self._deadlines.next_at()
         if next_at is None:
             return TICK_SECONDS_MAX

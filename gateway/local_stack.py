@@ -75,9 +75,11 @@ async def running(
 
         starting = loop.run_in_executor(None, wiring.start_embedded, settings, on_owned)
         try:
-            from gateway.serving import Listening, bind
+            from gateway.serving import Listening, bind, refuse
 
             bound = bind(settings.host, settings.port, 1 if port_is_fixed else 100)
+            refusing = await refuse(bound, wiring.tls(settings))
+            stack.callback(refusing.close)
             url = own_url(settings, bound)
             labels = runner_labels(extra_labels)
             either: set[asyncio.Future[Any]] = {starting, owned}
@@ -92,6 +94,7 @@ async def running(
         finally:
             embedded = await starting
             stack.callback(embedded.stop)
+        refusing.close()
         # A runner takes as long to load as the rest takes to get ready; its first call waits in the socket. Earlier it would
         # only take the processors away from the servers that everything waits for.
         local.start()

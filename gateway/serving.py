@@ -1,12 +1,16 @@
 """The HTTP server around the application: a socket that is bound before anything heavy starts, and an orderly end.
 
+While the servers behind it start or recover, which may take minutes, the socket answers 503: to a runner a control plane
+that refuses is away and its jobs go on, while one that is silent may be at work behind a broken network.
 Keep-alive is longer than the longest poll, so that a runner's connection is not closed under it. Away from loopback
 there must be TLS: tokens and logs travel over this socket.
 """
 
 import asyncio
 import contextlib
+import re
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +68,35 @@ class Listening:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+
+
+_STARTING = b'{"code":"starting","title":"the server is starting","status":503,"hint":"try again soon"}'
+NOT_READY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_STARTING), _STARTING)
+)
+PATIENCE_SECONDS = 5.0
+
+
+async def refuse(bound: socket.socket, tls: Tls | None) -> asyncio.Server:
+    """Answer 503 to everybody who comes, until the returned server is closed; the socket then holds them for the real one."""
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tls.certificate, tls.key)
+    return await asyncio.start_server(_not_ready, sock=bound.dup(), ssl=context)
+
+
+async def _not_ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # All of the request is read: closing a socket with unread bytes would destroy the answer on its way.
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length[1]) if length else 0)
+            writer.write(NOT_READY)
+            await writer.drain()
+    writer.close()
 
 
 class _Server(uvicorn.Server):

@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ttl_seconds: Annotated[float, _says("How long a job's lease lives without a heartbeat.")] = 30
     heartbeat_seconds: Annotated[float, _says("How often runners renew their leases.")] = 10
     accept_window_seconds: Annotated[float, _says("How long a runner may take from acquiring a job to starting it.")] = 120
-    offline_seconds: Annotated[float, _says("How long runners may work on while the control plane is away.")] = 600
+    offline_seconds: Annotated[float, _says("How long a job may outlive its lease while the control plane is away.")] = 600
     pg_bin: Annotated[Path | None, _says("The directory with initdb and postgres for the embedded server.")] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
 

@@ -5,8 +5,8 @@ was sent, minus a margin in which the job's tree dies: so it is dead before anyb
 moment is handed to the cell with each renewal, which kills the tree on its own should this whole process hang.
 
 A control plane that *refuses* is away, and cannot give the job to anybody; when it comes back it first extends every
-lease by one TTL. So while the lease is about to end, each refusal counts as a renewal, up to `offline_seconds` after the
-last real one. *Silence* says nothing of the kind: others may be at work, and the tree dies in time. A thread
+lease by one TTL. So while the lease is about to end, each refusal counts as a renewal, up to `offline_seconds` past the
+end of the lease that was really granted. *Silence* says nothing of the kind: others may be at work, and the tree dies in time. A thread
 is enough because everything that holds the interpreter is bounded (chunks of 64 KiB): while a job floods its output and
 burns every core of a loaded machine, heartbeats of 100 ms had a p99 of 200 ms and a maximum of 248 ms.
 
@@ -45,7 +45,7 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What the server lets a runner know about leases, in seconds. offline: how long it may go on while that is away."""
+    """What the server tells a runner about leases, in seconds. offline: how long a job may outlive its lease while that is away."""
 
     lease: float
     heartbeat: float
@@ -76,7 +76,7 @@ class LeaseKeeper:
         self.body = msgspec.json.encode(message)
         self.until = until
         self.terms = terms
-        self.answered = time.monotonic()
+        self.leased_until = until
         self.last_word = "no renewal was answered"
         self.on_renewed = on_renewed
         self.on_orders = on_orders
@@ -115,11 +115,10 @@ class LeaseKeeper:
                 self.disconnect()
                 self.last_word = f"{type(error).__name__}: {error}"
                 if isinstance(error, Refused | ConnectionRefusedError) and self.until - sent <= 2 * retry_seconds:
-                    self.hold_on(min(deadline(sent, self.terms.lease), self.answered + self.terms.offline))
+                    self.hold_on(min(deadline(sent, self.terms.lease), self.leased_until + self.terms.offline))
                 next_beat = sent + retry_seconds
                 continue
-            self.answered = sent
-            self.until = deadline(sent, renewed.expires_in_seconds)
+            self.until = self.leased_until = deadline(sent, renewed.expires_in_seconds)
             self.on_renewed(self.until)
             if renewed.orders:
                 self.on_orders(renewed.orders)

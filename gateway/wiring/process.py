@@ -1,5 +1,6 @@
 """One process of the server: the parts of the roles that it plays, on one database, stopped in order at the end."""
 
+# ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,6 +53,9 @@ async def system(settings: "Settings", places: Places, roles: Collection[Role] =
         if "gateway" not in roles:
             yield System(None, parts.agents, _nothing, _nothing)
             return
+        from infra.attendance import attending
+
+        await stack.enter_async_context(attending(places.database_url))
         made = await gateway(parts)
         stack.push_async_callback(made.quiesce)
         yield System(made.app, parts.agents, made.quiesce, made.left)

@@ -32,11 +32,14 @@ def reconciler(parts: Parts) -> None:
     """Turn events and deadlines into commands."""
     from commands.reactor import Reactor
     from commands.reconciler import Reconciler
+    from infra.attendance import attended
     from projections.deadlines import PostgresDeadlines
 
     parts.agents.keep("reactor", Reactor(parts.handler, parts.store, parts.feed).run)
     deadlines = PostgresDeadlines(parts.connections)
-    parts.agents.keep("reconciler", Reconciler(parts.handler, deadlines, parts.clock, parts.settings.lease_ttl_seconds).run)
+    lease = parts.settings.lease_ttl_seconds
+    times = Reconciler(parts.handler, deadlines, parts.clock, lease, lambda: attended(parts.connections))
+    parts.agents.keep("reconciler", times.run)
 
 
 async def relay(stack: AsyncExitStack, parts: Parts, nats_url: str) -> None:

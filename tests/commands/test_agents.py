@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from commands.reactor import AGENT, Reactor
 from commands.reconciler import Reconciler
 from domain.job import commands as c
@@ -65,6 +67,11 @@ async def running(agent: Any) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def attended() -> bool:
+    """A gateway is there."""
+    return True
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -131,7 +138,7 @@ async def test_a_vanished_runner_loses_its_lease_and_the_job_is_retried() -> Non
     """At the end of the lease the attempt is lost; at the end of the backoff the job is queued again."""
     system = System()
     job = await hold(system)
-    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended)
     assert await reconciler.tick() == 0
     system.clock.advance(30)
     assert await reconciler.tick() == 1
@@ -147,7 +154,7 @@ async def test_a_lease_that_ended_during_an_outage_is_extended_once() -> None:
     system = System()
     job = await hold(system)
     system.clock.advance(60)
-    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended)
 
     async def extended() -> bool:
         return "LeaseExtended" in await system.types()
@@ -163,12 +170,67 @@ async def test_a_lease_that_ended_during_an_outage_is_extended_once() -> None:
     assert "AttemptLost" in await system.types()
 
 
+async def test_no_lease_ends_while_no_gateway_is_there() -> None:
+    """However long that lasts: each lease that runs out is extended, and the last one counts from the gateway's return."""
+    system = System()
+    job = await hold(system)
+    there = True
+
+    async def gateway() -> bool:
+        return there
+
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, gateway)
+    await reconciler.tick()
+    there = False
+    for _ in range(20):
+        system.clock.advance(30)
+        await reconciler.tick()
+    there = True
+    system.clock.advance(29)
+    await reconciler.tick()
+    assert (await system.types()).count("LeaseExtended") == 20
+    assert isinstance(await system.handler.state(job, "job"), Acquired)
+    system.clock.advance(1)
+    await reconciler.tick()
+    system.clock.advance(30)
+    await reconciler.tick()
+    assert "AttemptLost" in await system.types()
+
+
+@pytest.mark.parametrize("kind", ["accept", "job"])
+async def test_a_deadline_that_passed_in_an_outage_waits_for_what_the_runner_has_to_say(kind: str) -> None:
+    """For one TTL; a runner that says nothing by then is out of time, and a job that began afterwards is on time."""
+    system = System()
+    job = await hold(system)
+    state = await system.handler.state(job, "job")
+    fence = {"runner": RUNNER, "attempt": 1, "epoch": 1, "lease": state.lease.lease}
+    if kind == "job":
+        await system.handler.handle(c.StartJob(job, **fence), ORIGIN)
+    there = False
+
+    async def gateway() -> bool:
+        return there
+
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, gateway)
+    system.clock.advance(365 * 60)
+    await reconciler.tick()
+    there = True
+    if kind == "job":
+        await system.handler.handle(c.RecordHeartbeat(job, **fence, lease_seconds=30), ORIGIN)
+    system.clock.advance(29)
+    await reconciler.tick()
+    assert isinstance(await system.handler.state(job, "job"), Acquired if kind == "accept" else Running)
+    system.clock.advance(1)
+    await reconciler.tick()
+    assert {"AttemptLost", "AttemptTimedOut"} & set(await system.types())
+
+
 async def test_a_job_that_nobody_takes_ends_after_a_day() -> None:
     """The queue deadline is a tick like any other."""
     system = System()
     await system.push(WIDE)
     system.clock.advance(86_400)
-    await Reconciler(system.handler, StreamDeadlines(system), system.clock, 30).tick()
+    await Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended).tick()
     page = await system.store.read(0)
     assert page is not None
     jobs = [event.stream for event in page.events if event.type == "JobCreated"]

@@ -28,3 +28,9 @@ class Api:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
+
+    def lines(self, path: str) -> list[Any]:
+        """One request whose answer is a JSON object a line."""
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/x-ndjson"}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30) as answer:
+            return [json.loads(line) for line in answer]

@@ -128,9 +128,9 @@ class Load(threading.Thread):
         return True
 
 
-def start_runner(server: Api, work: Path) -> "subprocess.Popen[bytes]":
-    """A real runner with many slots."""
-    arguments = ["--url", server.url, "--token-file", str(server.data / "runner-token"), "--name", "crash", "--labels", "linux"]
+def start_runner(server: Api, work: Path, url: str = "", name: str = "crash") -> "subprocess.Popen[bytes]":
+    """A real runner with many slots. url: where it finds the server, if that is not the server's own."""
+    arguments = ["--url", url or server.url, "--token-file", str(server.data / "runner-token"), "--name", name, "--labels", "linux"]
     with (work.parent / "runner.log").open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "runner", *arguments, "--slots", str(SLOTS), "--work", str(work)], stdout=out, stderr=out

@@ -70,7 +70,7 @@ async def test_a_job_outlives_its_lease_while_the_control_plane_refuses(short: A
 
 
 async def test_a_runner_gives_up_when_the_control_plane_is_away_for_too_long(short: Any) -> None:
-    """`offline_seconds` after the last answer the tree is dead, and nothing is reported afterwards."""
+    """`offline_seconds` after the end of its lease the tree is dead, and nothing is reported afterwards."""
     short.gateway.offline_seconds = 2
     message = job("echo ready; sleep 300")
     async with short.agent() as agent:
@@ -79,7 +79,7 @@ async def test_a_runner_gives_up_when_the_control_plane_is_away_for_too_long(sho
         short.gateway.refuse = lambda path: 503 if path.startswith("jobs/") else None
         left_at = time.monotonic()
         await until(lambda: not agent.tasks)
-        assert LEASE_SECONDS < time.monotonic() - left_at < 3
+        assert 2 < time.monotonic() - left_at < 2 + 1.5 * LEASE_SECONDS
         short.gateway.refuse = lambda _path: None
         await short.gateway.until(lambda: short.gateway.polls[-1].free_slots == 1)
         assert not list(short.work.glob("spool/*"))
