@@ -24,6 +24,7 @@ class Server:
         self.seconds = seconds
         self.url = url
         self.token = (data / "token").read_text().strip()
+        self.runner_token = (data / "runner-token").read_text().strip()
 
     def call(self, path: str, body: Any = None) -> Any:
         """One request of the API, on a connection of its own."""
@@ -42,18 +43,34 @@ class Server:
             await asyncio.sleep(0.05)
         raise TimeoutError("no runner came online")
 
+    async def views_reach_head(self) -> None:
+        """Return when every view shows what the log holds now."""
+        head = (await asyncio.to_thread(self.call, "/projections"))["head"]
+        while any(view["position"] < head for view in (await asyncio.to_thread(self.call, "/projections"))["items"]):
+            await asyncio.sleep(0.005)
+
+    def cpu_seconds(self) -> float:
+        """The processor time that the server and all processes below it have taken."""
+        ticks = 0
+        for pid in _tree(self.process.pid):
+            try:
+                ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[11:15]))
+            except OSError:
+                continue
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def memory_mb(self) -> float:
         """The proportional memory of the server and all processes below it."""
         return sum(_pss_kb(pid) for pid in _tree(self.process.pid)) / 1024
 
 
 @asynccontextmanager
-async def up(data: Path) -> AsyncIterator[Server]:
-    """Start a server on this data directory; end it as Ctrl-C does."""
+async def up(data: Path, *options: str) -> AsyncIterator[Server]:
+    """Start a server on this data directory, with options of `up`; end it as Ctrl-C does."""
     before = time.perf_counter()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERMILL_")}
     process = await asyncio.create_subprocess_exec(
-        LEDGERMILL, "up", "--data", data, "--port", "0", stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True
+        LEDGERMILL, "up", "--data", data, "--port", "0", *options, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True
     )
     assert process.stdout is not None
     try:

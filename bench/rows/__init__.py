@@ -17,8 +17,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "rebuild": ("rebuild",),
     "stack": ("up-cold", "up-warm", "idle-memory"),
     "first_step": ("first-step",),
+    "builds": ("builds",),
+    "log_lines": ("log-lines", "log-latency"),
+    "trigger": ("trigger",),
+    "job_life": ("job-life-steps", "job-life-jobs", "cpu-per-job"),
 }
 """Module of bench.rows to the ids that it measures, in the order in which they run."""
 
-RUNNER_GROUPS = frozenset({"help", "spawn", "stack", "first_step"})
+RUNNER_GROUPS = frozenset({"help", "spawn", "stack", "first_step", "builds"})
 """Those that measure the runner or start processes: they run on asyncio's own loop, the others on the server's."""

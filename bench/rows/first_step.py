@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bench.harness import Figures, Goal, Row, alternate, judge, percentile, without_reference
 from bench.peers import buildbot
+from bench.peers.environment import PeerMissingError
 from bench.place import Place
+from bench.samples import run_request
 from bench.server import Server, up
 
 TIMES = 10
@@ -34,7 +36,7 @@ async def measure(place: Place) -> AsyncIterator[Row]:
         missing = ""
         try:
             peer = await stack.enter_async_context(buildbot.running(place))
-        except buildbot.PeerMissingError as error:
+        except PeerMissingError as error:
             missing = str(error)
         else:
             sides[BUILDBOT] = lambda: _latencies(lambda: peer.trigger("x"), peer.marks)
@@ -67,18 +69,6 @@ async def _written(path: Path) -> None:
 
 def _start(server: Server, marks: Path) -> None:
     scripts = [f"echo $EPOCHREALTIME >> {marks}.first", "true", "true", "true", f"echo $EPOCHREALTIME >> {marks}.last"]
-    steps = "\n".join(f"      - run: {script}\n        shell: bash" for script in scripts)
-    text = f"on: push\njobs:\n  job:\n    runs-on: self-hosted\n    steps:\n{steps}\n"
-    answer = server.call(
-        "/runs",
-        {
-            "repository": {"full_name": "acme/pay", "provider": "local", "clone_url": "/nowhere"},
-            "source_url": "/nowhere",
-            "sha": "0" * 40,
-            "ref": "refs/heads/main",
-            "event": "push",
-            "workflows": [{"path": ".github/workflows/ci.yml", "text": text}],
-        },
-    )
+    answer = server.call("/runs", run_request("acme/pay", scripts))
     if len(answer["runs"]) != 1:
         raise RuntimeError(f"the trigger started no run: {answer}")
