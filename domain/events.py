@@ -33,7 +33,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RunCancellationRequested": (run.RunCancellationRequested, 1),
     "RunCompleted": (run.RunCompleted, 1),
     "RunRerunRequested": (run.RunRerunRequested, 1),
-    "JobCreated": (job.JobCreated, 1),
+    "JobCreated": (job.JobCreated, 2),
     "JobQueued": (job.JobQueued, 1),
     "JobAcquired": (job.JobAcquired, 1),
     "JobStarted": (job.JobStarted, 1),
@@ -69,5 +69,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
 
 NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for name, (shape, schema) in REGISTER.items()}
 
-UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
+}
 """(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

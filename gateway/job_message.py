@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from commands.handle import Handler
 from commands.sources import SourceLoader
 from domain.job.state import Acquired
 from domain.run.advance import needs_context
 from domain.run.state import Run
-from domain.workflow import contexts
+from domain.workflow import contexts, step_order
 from domain.workflow.model import Job
 from runner import wire
 
@@ -26,7 +28,8 @@ class JobMessages:
         run: Run = await self._handler.state(spec.run, "run")
         workflow = await self._sources.workflow(spec.plan)
         payload = await self._sources.payload(run.facts.payload)
-        definition = workflow.jobs[spec.key]
+        written = workflow.jobs[spec.key]
+        definition = msgspec.structs.replace(written, steps=step_order.in_order(written.steps))
         return wire.JobMessage(
             job=job.life.job,
             run=spec.run,

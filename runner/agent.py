@@ -231,7 +231,7 @@ class Agent:
         finally:
             if self.jobs.get(key) is job:
                 del self.jobs[key]
-            if job.cell is not None and job.cell.lost():
+            if job.cells is not None and job.cells.lost():
                 self.executor.end_orphans()
 
     def end(self, task: asyncio.Task[None], starting: asyncio.Future[None]) -> None:

@@ -27,6 +27,12 @@ class Contexts:
         self.status: JobStatus = "success"
         self.hash_files = hash_files
 
+    def as_now(self) -> "Contexts":
+        """These contexts, whatever later steps change."""
+        now = Contexts(self.fixed, self.hash_files)
+        now.env, now.steps, now.status = self.env, dict(self.steps), self.status
+        return now
+
     def names(self, env: Mapping[str, str] | None) -> dict[str, Any]:
         """All contexts, with this `env`."""
         return self.fixed | {"env": self.env if env is None else env, "steps": self.steps, "job": {"status": self.status}}

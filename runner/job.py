@@ -10,26 +10,23 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
-from domain.workflow.model import Step
-from domain.workflow.steps import conclusion as concluded
 from runner import ending, hash_files, wire, workspace
+from runner.cells import Cells
 from runner.client import Client, LeaseLost, Rejected
 from runner.clock import StoreClock
-from runner.effects import effect_key, sha256
 from runner.evaluation import EvaluationError
-from runner.executors.port import Cell, CellLost, Executor
-from runner.job_state import JobState, StepResult
+from runner.executors.port import CellLost, Executor
+from runner.job_state import JobState
 from runner.lease_keeper import Gateway, LeaseKeeper, Terms
 from runner.logs import LogSpool
 from runner.report import Reporter
 from runner.spool import Left, Spool
-from runner.steps import run_step, title
+from runner.step_loop import StepLoop
 
 SETUP = ending.SETUP
 
@@ -61,10 +58,10 @@ class Job:
         self.reporter = Reporter(host.client, message.job, fence, self.disk)
         self.spool = LogSpool(self.reporter.logs, host.clock, self.disk)
         self.state: JobState | None = None
-        self.cell: Cell | None = None
+        self.cells: Cells | None = None
+        self.steps: StepLoop | None = None
         self.keeper: LeaseKeeper | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.failed_step: int | None = None
         self.failure = ""
         self.reason = ""
         self.cancelled_early = False
@@ -82,8 +79,8 @@ class Job:
 
     def lose(self, reason: str) -> None:
         """The lease is gone: kill the tree first, then let `run` find out."""
-        if self.cell is not None:
-            self.cell.live_until(0)
+        if self.cells is not None:
+            self.cells.live_until(0)
         if not self.lost.done():
             self.lost.set_result(reason)
 
@@ -119,14 +116,14 @@ class Job:
         root: Path | None = None
         try:
             try:
-                self.cell = await self.host.executor.open()
-                self.keep_lease(self.cell)
+                self.cells = Cells(self.host.executor, await self.host.executor.open())
+                self.keep_lease(self.cells)
                 space = workspace.make(self.host.work, self.message.job, str(self.message.github.get("repository") or ""))
                 root = space.root
                 self.state = JobState(
                     message=self.message,
                     space=space,
-                    cell=self.cell,
+                    cell=self.cells.first,
                     spool=self.spool,
                     runner_name=self.host.name,
                     hash_files=hash_files.function(space.checkout),
@@ -134,12 +131,13 @@ class Job:
                 if self.cancelled_early:
                     self.cancel(force=self.forced_early)
                 await starting  # no step begins before the server has answered
-                await self.run_steps(self.state)
+                self.steps = StepLoop(self.state, self.reporter, self.cells)
+                await self.run_steps(self.state, self.steps)
             except (OSError, CellLost) as error:
                 await starting
                 self.setup_failed(error)
-            if self.cell is not None:
-                await self.cell.close()
+            if self.cells is not None:
+                await self.cells.close()
             if self.state is not None:
                 for reader in self.state.readers:
                     reader.close()
@@ -147,8 +145,8 @@ class Job:
         finally:
             if self.keeper is not None:
                 self.keeper.stop()
-            if self.cell is not None:
-                await asyncio.shield(self.cell.close())
+            if self.cells is not None:
+                await asyncio.shield(self.cells.close())
             sender.cancel()
             await self.reporter.close()
             self.spool.close()
@@ -156,12 +154,12 @@ class Job:
                 with suppress(OSError):
                     await asyncio.to_thread(workspace.remove, root)
 
-    def keep_lease(self, cell: Cell) -> None:
-        """From here on the lease is renewed, and the cell dies with it."""
+    def keep_lease(self, cells: Cells) -> None:
+        """From here on the lease is renewed, and the cells die with it."""
         loop = asyncio.get_running_loop()
 
         def lost(reason: str) -> None:
-            cell.live_until(0)
+            cells.live_until(0)
             loop.call_soon_threadsafe(self.lose, reason)
 
         def orders(orders: tuple[wire.Order, ...]) -> None:
@@ -170,14 +168,14 @@ class Job:
         terms = self.host.terms
         if self.message.definition.environment is not None:
             terms = msgspec.structs.replace(terms, offline=0)  # what touches the world outside never outlives its lease
-        cell.live_until(self.until)
+        cells.live_until(self.until)
         self.keeper = LeaseKeeper(
             gateway=self.host.gateway,
             path=f"/jobs/{self.message.job}/renew",
             message=wire.Renew(**self.reporter.fence),
             until=self.until,
             terms=terms,
-            on_renewed=cell.live_until,
+            on_renewed=cells.live_until,
             on_orders=orders,
             on_lost=lost,
         )
@@ -191,44 +189,23 @@ class Job:
         if self.state is not None:
             self.state.contexts.status = "failure"
 
-    async def run_steps(self, job: JobState) -> None:
+    async def run_steps(self, job: JobState, steps: StepLoop) -> None:
         """All steps in order. The job's own time limit counts from here."""
         job.log(SETUP, f"Runner {self.host.name}, {job.runner['os']} {job.runner['arch']}, isolation {self.host.executor.isolation}")
         job.log(SETUP, f"Job {self.message.name}, attempt {self.message.attempt}")
         loop = asyncio.get_running_loop()
         watch = asyncio.ensure_future(self.enforce_limits(job))
         limit = loop.call_later(self.message.timeout_seconds, lambda: job.cancellation.ask(timed_out=True))
-        started: asyncio.Future[None] | None = None
         try:
             try:
                 job.evaluate_environment()
             except EvaluationError as error:
                 self.setup_failed(error)
                 return
-            for step in self.message.definition.steps:
-                if job.cancellation.forced.is_set():
-                    break
-                if job.cancellation.asked.is_set():
-                    job.contexts.status = "cancelled"
-                runs = self.holds(job, step)
-                if not isinstance(runs, StepResult) and not runs:
-                    self.end_step(job, step, job.now(), StepResult(outcome="skipped"))
-                    continue
-                began = job.now()
-                self.reporter.add(wire.StepStart(index=step.index, started_at=began))
-                if started is None:
-                    started = asyncio.ensure_future(self.reporter.flush())
-                else:
-                    await started
-                    await self.reporter.flush()
-                self.end_step(job, step, began, runs if isinstance(runs, StepResult) else await run_step(job, step))
-            if started is not None:
-                await started
+            await steps.run()
         finally:
             limit.cancel()
             watch.cancel()
-            if started is not None and not started.done():
-                started.cancel()
 
     async def enforce_limits(self, job: JobState) -> None:
         """A cancelled job may clean up for its cancel timeout, and no longer."""
@@ -238,47 +215,12 @@ class Job:
         await asyncio.sleep(self.message.cancel_timeout_seconds)
         job.cancellation.force()
 
-    def holds(self, job: JobState, step: Step) -> bool | StepResult:
-        """Whether the step runs; a condition that cannot be evaluated is a failed step."""
-        try:
-            return job.contexts.condition(step.condition)
-        except EvaluationError as error:
-            job.log(step.index, f"##[error]{error}")
-            return StepResult(outcome="failure", message=job.masker.mask(str(error)))
-
-    def end_step(self, job: JobState, step: Step, began: datetime, result: StepResult) -> None:
-        """Record how a step ended, for later steps and for the server."""
-        goes_on = False
-        if result.outcome == "failure":
-            try:
-                goes_on = job.contexts.flag("continue-on-error", step.continue_on_error)
-            except EvaluationError as error:
-                job.log(step.index, f"##[error]{error}")
-        conclusion = concluded(result.outcome, goes_on)
-        if conclusion == "failure" and job.contexts.status == "success":
-            job.contexts.status = "failure"
-        if conclusion == "failure" and self.failed_step is None:
-            self.failed_step = step.index
-            self.failure = self.failure or f"{title(job, step)}: {result.message}"
-            self.reason = self.reason or "step_failed"
-        job.contexts.set_step(step.id, result.outcome, conclusion, result.outputs)
-        self.reporter.add(
-            wire.StepEnd(
-                index=step.index,
-                outcome=result.outcome,  # type: ignore[arg-type] # one of the four words
-                conclusion=conclusion,  # type: ignore[arg-type] # one of the four words
-                exit_code=result.exit_code,
-                effect=effect_key(self.message, step, result.inputs, job.masker) if result.outcome != "skipped" else "",
-                started_at=began,
-                ended_at=job.now(),
-                outputs={name: sha256(value) for name, value in result.outputs.items()},
-                message=result.message,
-            )
-        )
-
     async def finish(self) -> str:
         """Report the transitions and lines that are left, then the outcome."""
-        ended = ending.of(self.state, failure=self.failure, reason=self.reason, failed_step=self.failed_step)
+        failed_step = self.steps.failed_step if self.steps is not None else None
+        failure = self.failure or (self.steps.failure if self.steps is not None else "")
+        reason = self.reason or ("step_failed" if failed_step is not None else "")
+        ended = ending.of(self.state, failure=failure, reason=reason, failed_step=failed_step)
         with suppress(Rejected):
             await self.reporter.flush()
         return await ending.report(ended, self.reporter, self.spool)

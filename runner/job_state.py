@@ -1,7 +1,8 @@
 """What one running job knows: the message it came with, its place, its variables so far. Steps read and change it."""
 
+import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,16 @@ DEBUG_NAMES = ("ACTIONS_STEP_DEBUG", "RUNNER_DEBUG")
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a step ended. outcome: before continue-on-error. inputs: what it ran, as data for its effect key."""
+    """How a step ended. outcome: before continue-on-error. inputs: what it ran, as data for its effect key.
+
+    outputs, env, paths: what it leaves for later steps, by its output and its GITHUB_* files.
+    """
 
     outcome: str
     exit_code: int | None = None
     outputs: dict[str, str] = {}
+    env: dict[str, str] = {}
+    paths: tuple[str, ...] = ()
     message: str = ""
     inputs: dict[str, Any] = {}
 
@@ -80,11 +86,19 @@ class JobState:
         self.contexts.env = workflow
         self.contexts.env = workflow | self.contexts.mapping(f"jobs.{self.message.definition.key}.env", self.message.definition.env)
 
+    def beside(self) -> "JobState":
+        """The job as it is now, for a step that runs beside others: it can be stopped alone, and later steps change nothing in it."""
+        view = copy.copy(self)
+        view.contexts = self.contexts.as_now()
+        view.paths = list(self.paths)
+        view.cancellation = self.cancellation.part()
+        return view
+
     def export(self, values: Mapping[str, str]) -> None:
         """What a step wrote to GITHUB_ENV: later steps see it above the job's own `env`."""
         self.contexts.env = self.contexts.env | dict(values)
 
-    def prepend(self, folders: list[str]) -> None:
+    def prepend(self, folders: Iterable[str]) -> None:
         """What a step wrote to GITHUB_PATH; the last line comes first."""
         for folder in folders:
             if folder in self.paths:

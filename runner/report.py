@@ -61,9 +61,12 @@ class Reporter:
             self.keep()
 
     async def flush(self) -> None:
-        """Return when every transition noted so far is committed or, while the control plane is away, on disk."""
+        """Return when every transition noted so far is committed or, while the control plane is away, on disk.
+
+        Several steps may ask at once: all wait for one sender, which takes along what is added meanwhile.
+        """
         sending = self.sending
-        if sending is None:
+        if sending is None or sending.done():
             if not self.waiting:
                 return
             self.away.clear()
@@ -74,7 +77,8 @@ class Reporter:
         finally:
             refused.cancel()
         if sending.done():
-            self.sending = None
+            if self.sending is sending:
+                self.sending = None
             sending.result()
 
     async def send_all(self) -> None:

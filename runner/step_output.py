@@ -17,8 +17,9 @@ ANNOTATIONS_MAX = 100
 class StepOutput:
     """Reads the lines of one step.
 
-    outputs, state: what `set-output` and `save-state` gave. errors: complaints that make the step fail. annotations: of
-    kind error, warning and notice, as (kind, properties, message), the first hundred.
+    outputs, state: what `set-output` and `save-state` gave. env, paths: what the step wrote for later steps to
+    GITHUB_ENV and GITHUB_PATH. errors: complaints that make the step fail. annotations: of kind error, warning and notice,
+    as (kind, properties, message), the first hundred.
     """
 
     def __init__(self, masker: Masker, emit: Callable[[Stream, str], None], environment: Mapping[str, str], show_debug: bool) -> None:
@@ -30,6 +31,8 @@ class StepOutput:
         self.stopped_until: str | None = None
         self.outputs: dict[str, str] = {}
         self.state: dict[str, str] = {}
+        self.env: dict[str, str] = {}
+        self.paths: list[str] = []
         self.errors: list[str] = []
         self.annotations: list[tuple[str, dict[str, str], str]] = []
 

@@ -78,21 +78,31 @@ class Running:
 
     def ended(self, outcome: str, code: int | None, message: str) -> StepResult:
         """The facts of the end."""
-        return StepResult(outcome=outcome, exit_code=code, outputs=self.output.outputs, inputs=self.inputs, message=message)
+        output = self.output
+        return StepResult(
+            outcome=outcome,
+            exit_code=code,
+            outputs=output.outputs,
+            env=output.env,
+            paths=tuple(output.paths),
+            inputs=self.inputs,
+            message=message,
+        )
 
 
 async def run_step(job: JobState, step: Step) -> StepResult:
-    """Run a step whose condition holds."""
+    """Run a step whose condition holds. What it leaves for later steps is in the result alone."""
     running = Running(job, step)
+    failure: str | None = None
     try:
         running.prepare()
         code, stopped = await (run_script(running) if step.run is not None else use_action(running))
     except (EvaluationError, scripts.UnknownShell, CannotStart, checkout.CheckoutError, NotADirectoryError) as error:
-        running.output.complain(str(error))
-        return running.ended("failure", None, job.masker.mask(str(error)))
+        failure = job.masker.mask(str(error))
+        running.output.complain(failure)
     finally:
-        read_files(job, running.files, running.output)
-    return running.result(code, stopped)
+        read_files(running.files, running.output)
+    return running.result(code, stopped) if failure is None else running.ended("failure", None, failure)
 
 
 async def run_script(running: Running) -> tuple[int, Stopped | None]:
@@ -148,7 +158,12 @@ async def run_command(running: Running, command: Command) -> tuple[int, Stopped 
 
 
 def runs_when_cancelled(job: JobState, step: Step) -> bool:
-    """Whether the step's own condition holds in a cancelled job, so that it is not stopped: always(), cancelled()."""
+    """Whether the step's own condition holds in a cancelled job, so that it is not stopped: always(), cancelled().
+
+    Of background steps none goes on, as on GitHub: nobody waits for what they would still do.
+    """
+    if step.background:
+        return False
     status, job.contexts.status = job.contexts.status, "cancelled"
     try:
         return job.contexts.condition(step.condition)
@@ -199,17 +214,17 @@ def make_files(job: JobState, step: Step) -> dict[str, Path]:
     return files
 
 
-def read_files(job: JobState, files: Mapping[str, Path], output: StepOutput) -> None:
+def read_files(files: Mapping[str, Path], output: StepOutput) -> None:
     """Take in what the step wrote, also when it failed; the files are gone afterwards."""
     for name, path in files.items():
         try:
-            take(job, name, path, output)
+            take(name, path, output)
         except (file_commands.FileCommandError, OSError) as error:
             output.complain(f"Unable to process file command '{name}' successfully. {error}")
         path.unlink(missing_ok=True)
 
 
-def take(job: JobState, name: str, path: Path, output: StepOutput) -> None:
+def take(name: str, path: Path, output: StepOutput) -> None:
     """Take in one file."""
     if not path.is_file():
         return
@@ -228,7 +243,7 @@ def take(job: JobState, name: str, path: Path, output: StepOutput) -> None:
     match name:
         case "env":
             values, refused = file_commands.parse_environment(text)
-            job.export(values)
+            output.env |= values
             for complaint in refused:
                 output.complain(complaint)
         case "output":
@@ -236,4 +251,4 @@ def take(job: JobState, name: str, path: Path, output: StepOutput) -> None:
         case "state":
             output.state |= file_commands.parse(text)
         case _:
-            job.prepend(file_commands.parse_paths(text))
+            output.paths += file_commands.parse_paths(text)

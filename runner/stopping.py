@@ -24,17 +24,28 @@ class Cancellation:
         self.asked = asyncio.Event()
         self.forced = asyncio.Event()
         self.timed_out = False
+        self.parts: list[Cancellation] = []
+
+    def part(self) -> "Cancellation":
+        """That of a step which can be told to stop alone. What comes to the whole from now on comes to it too."""
+        part = Cancellation()
+        self.parts.append(part)
+        return part
 
     def ask(self, *, timed_out: bool = False) -> None:
         """Stop what runs; steps with always() or cancelled() still run."""
         if not self.asked.is_set():
             self.timed_out = timed_out
             self.asked.set()
+            for part in self.parts:
+                part.ask()
 
     def force(self) -> None:
         """Stop at once, and run nothing more."""
         self.asked.set()
         self.forced.set()
+        for part in self.parts:
+            part.force()
 
 
 async def supervise(

@@ -128,7 +128,11 @@ class JobLedger:
 
     def _step(self, job: Account, data: e.StepStarted | e.StepCompleted) -> Iterator[Finding]:
         before = job.steps.get(data.index, "pending")
+        planned = job.spec.steps
         if isinstance(data, e.StepStarted):
+            running = [each for each in planned[: data.index] if job.steps.get(each.index) == "running" and not each.background]
+            if running:
+                yield 3, f"step {data.index} began beside step {running[0].index}, which is no background step"
             if before != "pending":
                 yield 3, f"step {data.index} began although it is {before}"
             job.steps[data.index] = "running"
@@ -137,6 +141,10 @@ class JobLedger:
             yield 3, f"step {data.index} ended twice in one attempt"
         if before == "pending" and data.outcome not in ("skipped", "cancelled"):
             yield 3, f"step {data.index} ended {data.outcome} without having begun"
+        waits_for = planned[data.index].targets if data.index < len(planned) else ()
+        missing = [target for target in waits_for if job.steps.get(target, "pending") in ("pending", "running")]
+        if missing and data.outcome not in ("skipped", "cancelled"):
+            yield 3, f"step {data.index} ended before step {missing[0]}, which it waits for"
         job.steps[data.index] = data.conclusion
 
     def _retried(self, job: Account, data: e.JobRetried, event: Recorded) -> Iterator[Finding]:
@@ -157,7 +165,10 @@ class JobLedger:
         if isinstance(data, e.JobFailed | e.JobTimedOut):
             yield from self._bad_end(job, data, event.version)
         if isinstance(data, e.JobSucceeded):
-            bad = [index for index, conclusion in job.steps.items() if conclusion in ("failure", "cancelled", "running")]
+            bad = [index for index, conclusion in job.steps.items() if conclusion in ("failure", "running")]
+            ended = [each for each in job.spec.steps if each.control == "cancel" and each.index in job.steps]
+            meant = {target for each in ended for target in each.targets} | {each.index for each in job.spec.steps if each.control}
+            bad += [index for index, conclusion in job.steps.items() if conclusion == "cancelled" and index not in meant]
             if bad:
                 yield 3, f"the job succeeded although the steps {bad} did not"
         if isinstance(data, e.JobSkipped) and job.ever_queued:

@@ -6,6 +6,7 @@ from typing import Literal
 from domain.job import commands as c
 from domain.job import events as e
 from domain.job.state import Acquired, Running, name
+from domain.job.steps import spoilers
 from domain.refusals import Refusal
 from domain.retry import NOT_STARTED_MAX, backoff
 
@@ -38,7 +39,7 @@ def _doubt(state: Acquired | Running) -> str:
     missing = [step.id for step in state.life.spec.steps if step.index not in state.done_steps]
     if missing:
         return f"no end was reported for the steps {', '.join(missing)}"
-    bad = [step.id for step in state.life.spec.steps if state.done_steps[step.index] in ("failure", "cancelled")]
+    bad = [step.id for step in spoilers(state.life.spec.steps, state.done_steps)]
     return f"the steps {', '.join(bad)} did not succeed" if bad else ""
 
 

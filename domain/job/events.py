@@ -14,11 +14,18 @@ class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class PlannedStep(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A step as planned: its index (from 0), its id (given or generated) and its name as written."""
+    """A step as planned: its index (from 0), its id (given or generated) and its name as written.
+
+    background: it runs beside the steps after it. control: "wait", "wait-all" or "cancel" for a step that only does this
+    to background steps, which targets names by index.
+    """
 
     index: int
     id: str
     name: str
+    background: bool = False
+    control: str = ""
+    targets: tuple[int, ...] = ()
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -1,9 +1,16 @@
-"""Step transitions: pending -> running -> ended, one way, each once in an attempt."""
+"""Step transitions: pending -> running -> ended, one way, each once in an attempt.
+
+Steps follow one another, but for background steps: they run beside what comes after them, at most ten at a time, until
+a step waits for them or cancels them.
+"""
+
+from collections.abc import Mapping
 
 from domain.job import commands as c
 from domain.job import events as e
 from domain.job.state import Acquired, Running, name
 from domain.refusals import REPEAT, Decision, Refusal
+from domain.workflow.step_order import BACKGROUND_MAX
 
 NEVER_STARTED = ("skipped", "cancelled")
 """How a step may end that never began."""
@@ -21,7 +28,7 @@ def report_steps(state: Acquired | Running, command: c.ReportSteps) -> Decision 
     if not fresh:
         return REPEAT
     open_steps, done = set(state.open_steps), dict(state.done_steps)
-    planned = len(state.life.spec.steps)
+    planned = state.life.spec.steps
     events: list[e.JobEvent] = []
     for transition in fresh:
         fault = _fault(transition, open_steps, done, planned)
@@ -36,20 +43,43 @@ def report_steps(state: Acquired | Running, command: c.ReportSteps) -> Decision 
     return Decision(tuple(events))
 
 
-def _fault(transition: c.StepTransition, open_steps: set[int], done: dict[int, str], planned: int) -> str:
+def spoilers(planned: tuple[e.PlannedStep, ...], done: Mapping[int, str]) -> list[e.PlannedStep]:
+    """The ended steps that keep a job from success: those that failed, and those that nobody meant to be cancelled.
+
+    done: conclusion by index. A step that a `cancel` step ends is meant to be, and a `wait` that saw such an end shows it.
+    """
+    meant = {target for step in planned if step.control == "cancel" and step.index in done for target in step.targets}
+    return [
+        step
+        for step in planned
+        if done.get(step.index) == "failure" or (done.get(step.index) == "cancelled" and not step.control and step.index not in meant)
+    ]
+
+
+def _fault(transition: c.StepTransition, open_steps: set[int], done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
     index = transition.index
-    if not 0 <= index < planned:
-        return f"the job has {planned} steps"
+    if not 0 <= index < len(planned):
+        return f"the job has {len(planned)} steps"
     if index in done:
         return "it ended before"
     if transition.outcome is None:
-        if index in open_steps:
-            return "it began before"
-        if any(earlier not in done and earlier not in open_steps for earlier in range(index)):
-            return "an earlier step has not begun"
+        return _false_start(planned[index], open_steps, done, planned)
+    if transition.outcome in NEVER_STARTED:
         return ""
-    if index not in open_steps and transition.outcome not in NEVER_STARTED:
+    if index not in open_steps:
         return "it ended without having begun"
+    if any(target not in done for target in planned[index].targets):
+        return "it ended before a step that it waits for"
+    return ""
+
+
+def _false_start(step: e.PlannedStep, open_steps: set[int], done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
+    if step.index in open_steps:
+        return "it began before"
+    if any(earlier.index not in done and not earlier.background for earlier in planned[: step.index]):
+        return "an earlier step has not ended, and it is no background step"
+    if step.background and sum(planned[index].background for index in open_steps) >= BACKGROUND_MAX:
+        return f"{BACKGROUND_MAX} background steps are running"
     return ""
 
 

@@ -63,7 +63,6 @@ EXPLANATIONS: dict[str, str] = {
     "WF201": "Containers and services are not run yet.",
     "WF202": "Of all actions only actions/checkout is run yet; other steps need `run`.",
     "WF203": "Reusable workflows are not run yet.",
-    "WF204": "Background, wait, cancel and parallel steps are not run yet.",
     "WF301": "The workflow does not declare this input.",
     "WF302": "The workflow requires this input and it was not given.",
     "WF303": "The input was given a value that its type does not allow.",

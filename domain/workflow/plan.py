@@ -14,6 +14,7 @@ from domain.retry import RetryPolicy
 from domain.run.events import PlannedNode
 from domain.workflow import contexts as shaping
 from domain.workflow import matrix as matrices
+from domain.workflow import step_order
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.expression_error import ExpressionError
@@ -188,7 +189,7 @@ def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> In
         cancel_timeout_seconds=evaluator.minutes(job, "cancel-timeout-minutes", job.cancel_timeout_minutes) * 60,
         continue_on_error=evaluator.flag(job, "continue-on-error", job.continue_on_error),
         retry=evaluator.retry(job),
-        steps=tuple(PlannedStep(index=step.index, id=step.id, name=step_name(step)) for step in job.steps),
+        steps=planned_steps(job),
         concurrency=evaluator.concurrency(job.concurrency),
     )
 
@@ -202,10 +203,27 @@ def _name(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> str:
     return matrices.display_name(job.name if job.name and "${{" not in job.name else job.key, combination)
 
 
+def planned_steps(job: Job) -> tuple[PlannedStep, ...]:
+    """The steps of a job in the order in which they are run."""
+    steps = step_order.in_order(job.steps)
+    controls = ((step, step_order.control(step)) for step in steps)
+    return tuple(
+        PlannedStep(step.index, step.id, step_name(step), step.background, control, step_order.targets(steps, step) if control else ())
+        for step, control in controls
+    )
+
+
+CONTROL_NAMES = {"wait": "Wait", "wait-all": "Wait for all", "cancel": "Cancel"}
+"""What GitHub calls the steps that only wait or cancel."""
+
+
 def step_name(step: Step) -> str:
     """What people see of a step: its name as written, else `Run` with its action or the first line of its script."""
     if step.name:
         return step.name
+    control = step_order.control(step)
+    if control:
+        return CONTROL_NAMES[control]
     what = step.uses or next((line.strip() for line in (step.run or "").splitlines() if line.strip()), "") or step.id
     return f"Run {what}"[:STEP_NAME_LENGTH_MAX]
 

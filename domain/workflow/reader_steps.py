@@ -77,8 +77,6 @@ def _step(index: int, fields: Fields, given: str | None, checked: Validator, tak
         extras["parallel"] = read_steps(parallel, checked, taken)
     if "uses" in fields:
         extras["places"] = fields.places(("uses",))
-    elif extras:
-        extras["places"] = fields.places((*does, "background"))
     return Step(
         index=index,
         id=identity,

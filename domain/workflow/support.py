@@ -33,17 +33,7 @@ def _step(file: str, step: Step) -> list[Diagnostic]:
     if step.uses is not None and step.uses.partition("@")[0].lower() != _CHECKOUT:
         help_ = "do the same in a `run` step; of all actions only actions/checkout runs yet"
         return [_not_yet(file, "WF202", step.places.get("uses", step.place), f'the action "{step.uses}"', help_)]
-    for key, present in (
-        ("background", step.background),
-        ("wait", bool(step.wait)),
-        ("wait-all", step.wait_all),
-        ("cancel", step.cancel is not None),
-        ("parallel", bool(step.parallel)),
-    ):
-        if present:
-            place = step.places.get(key, step.place)
-            return [_not_yet(file, "WF204", place, f'"{key}" of a step', "run the steps one after the other, or in jobs of their own")]
-    return []
+    return [found for each in step.parallel for found in _step(file, each)]
 
 
 def _not_yet(file: str, code: str, place: Place, what: str, help_: str) -> Diagnostic:

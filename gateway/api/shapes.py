@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.envelope import Recorded, Unreadable
+from domain.job.events import PlannedStep
 from projections.status import AttemptRow, JobRow, RunRow, StepRow
 
 _json = msgspec.json.Encoder()
@@ -58,7 +59,7 @@ class RunShape(msgspec.Struct, frozen=True):
 
 
 class StepShape(msgspec.Struct, frozen=True):
-    """A step of the job's last attempt; "pending" until it begins."""
+    """A step of the job's last attempt; "pending" until it begins. background: it runs beside the steps after it."""
 
     index: int
     id: str
@@ -70,6 +71,7 @@ class StepShape(msgspec.Struct, frozen=True):
     message: str = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    background: bool = False
 
 
 class JobShape(msgspec.Struct, frozen=True):
@@ -186,7 +188,7 @@ def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow]) -> 
         retry_at=row.retry_at,
         cancel_requested_at=row.cancel_requested_at,
         position=row.position,
-        steps=tuple(_step(planned.index, planned.id, planned.name, begun.get(planned.index), over=over) for planned in row.steps),
+        steps=tuple(_step(planned, begun.get(planned.index), over=over) for planned in row.steps),
     )
 
 
@@ -200,20 +202,19 @@ def grouped(attempts: list[AttemptRow], steps: list[StepRow]) -> defaultdict[UUI
     return found
 
 
-def _step(index: int, identity: str, name: str, row: StepRow | None, *, over: bool) -> StepShape:
+def _step(planned: PlannedStep, row: StepRow | None, *, over: bool) -> StepShape:
+    known: dict[str, Any] = {"index": planned.index, "id": planned.id, "name": planned.name, "background": planned.background}
     if row is None:
-        return StepShape(index, identity, name, "completed" if over else "pending", "skipped" if over else None)
+        return StepShape(**known, status="completed" if over else "pending", conclusion="skipped" if over else None)
     if row.status != "completed" and over:
-        return StepShape(index, identity, name, "completed", "cancelled", started_at=row.started_at)
+        return StepShape(**known, status="completed", conclusion="cancelled", started_at=row.started_at)
     return StepShape(
-        index,
-        identity,
-        name,
-        row.status,
-        row.conclusion,
-        row.outcome,
-        row.exit_code,
-        row.message,
-        row.started_at,
-        row.completed_at,
+        **known,
+        status=row.status,
+        conclusion=row.conclusion,
+        outcome=row.outcome,
+        exit_code=row.exit_code,
+        message=row.message,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
     )

@@ -35,7 +35,10 @@ Places = dict[tuple[str, str, int], int]
 
 
 class StepView(msgspec.Struct):
-    """A step as it stands. state: a conclusion, "in_progress" or "queued"; tail: its last lines; preamble: its script is being shown."""
+    """A step as it stands. state: a conclusion, "in_progress" or "queued"; tail: its last lines.
+
+    preamble: its script is being shown. background: its lines come among those of other steps.
+    """
 
     index: int
     name: str
@@ -45,6 +48,7 @@ class StepView(msgspec.Struct):
     started_at: str | None = None
     ended_at: str | None = None
     preamble: bool = False
+    background: bool = False
     tail: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
 
@@ -149,7 +153,10 @@ class Board:
 
     def _create(self, run: RunView, stream: str, data: Json) -> JobView:
         matrix = data.get("matrix") or {}
-        steps = {step["index"]: StepView(step["index"], _named(step["name"], matrix)) for step in data["steps"]}
+        steps = {
+            step["index"]: StepView(step["index"], _named(step["name"], matrix), background=bool(step.get("background")))
+            for step in data["steps"]
+        }
         label = f"{run.title.rpartition('.')[0]}/{data['name']}" if self._several else data["name"]
         job = JobView(stream, run.id, data["key"], data["name"], label, steps, needs=tuple(data.get("needs", ())))
         job.may_fail = bool(data.get("continue_on_error"))

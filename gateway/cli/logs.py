@@ -91,13 +91,14 @@ def print_logs(
             continue
         failing = {each["index"] for each in job.get("steps") or () if each.get("conclusion") == "failure"}
         prefix = f"{render.safe(job['name']).ljust(width)} | " if prefixed else ""
+        beside = {each["index"]: f"{render.safe(each['name'])} | " for each in job.get("steps") or () if each.get("background")}
         for record in _records(client, job, shown, follow=follow):
             if job["id"] in wanted and record["step"] != wanted[job["id"]]:
                 continue
             if shown.failed and failing and record["step"] not in failing:
                 continue
             if _passes(record, shown):
-                _print(record, job, prefix, shown)
+                _print(record, job, prefix + ("" if step or shown.raw else beside.get(record["step"], "")), shown)
 
 
 def _why(job: Json) -> str:

@@ -1,7 +1,7 @@
 """Progress as plain lines: `job | line`, as they come. For pipes, files, CI systems and those who prefer it.
 
 A line is never rewritten. A step is announced before its first line, by the log alone: events come on another stream,
-and would announce it among the lines of the step before.
+and would announce it among the lines of the step before. Lines of a background step name it, for they stand among others.
 """
 
 from typing import TextIO
@@ -38,7 +38,8 @@ class PlainView:
         """A log line was folded into the board."""
         self._announce(job, step)
         if text is not None:
-            self._say(job, for_terminal(text))
+            about = job.step(step)
+            self._say(job, (f"{render.safe(about.name)} | " if about.background else "") + for_terminal(text))
 
     def tick(self) -> None:
         """Nothing came for a while."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from domain.workflow.step_order import in_order
 from gateway.cli import labels as runner_labels
 from gateway.cli import planning, render
 from gateway.cli.client import Client
@@ -128,7 +129,7 @@ def _execute(
 def places(plan: planning.Plan) -> dict[tuple[str, str, int], int]:
     """The line of every step, for the summary of a failure."""
     jobs = [(path, job) for path, workflow in plan.chosen.items() for job in workflow.jobs.values()]
-    return {(path, job.key, step.index): step.place.line for path, job in jobs for step in job.steps}
+    return {(path, job.key, step.index): step.place.line for path, job in jobs for step in in_order(job.steps)}
 
 
 def submit(client: Client, plan: planning.Plan) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from domain.job import commands as c
@@ -157,6 +158,53 @@ def test_a_batch_with_a_gap_is_refused() -> None:
 def test_a_lying_step_report_is_refused(transition: c.StepTransition, fault: str) -> None:
     """A runner cannot skip, invent or end what did not begin."""
     assert fault in given(*RUNNING).when(steps(1, transition)).then_refused("bad_step_transition").message
+
+
+BESIDE = (
+    e.PlannedStep(0, "server", "server", background=True),
+    e.PlannedStep(1, "other", "other", background=True),
+    e.PlannedStep(2, "work", "work"),
+    e.PlannedStep(3, "__cancel", "Cancel", control="cancel", targets=(0,)),
+    e.PlannedStep(4, "__wait", "Wait", control="wait", targets=(1,)),
+)
+WITH_BACKGROUND = (msgspec.structs.replace(created(), steps=BESIDE), *RUNNING[1:])
+
+
+def test_background_steps_run_beside_what_follows() -> None:
+    """One begins when the steps of the foreground before it have ended; it may begin late, and end late."""
+    begun = (*WITH_BACKGROUND, step_started(0), step_started(2))
+    given(*WITH_BACKGROUND).when(steps(1, begins(0), begins(2))).then(step_started(0), step_started(2))
+    given(*begun).when(steps(3, begins(1), ends(2), begins(3))).then(step_started(1), step_completed(2), step_started(3))
+    assert "no background step" in given(*begun).when(steps(3, begins(3))).then_refused("bad_step_transition").message
+
+
+def test_a_wait_does_not_end_before_what_it_waits_for() -> None:
+    """A step that was skipped has ended, too; a wait that was cancelled waits for nothing."""
+    begun = (*WITH_BACKGROUND, step_started(1), *(step_completed(0, "skipped"), step_started(2), step_completed(2)), step_started(3))
+    waiting = (*begun, step_completed(3), step_started(4))
+    assert "waits for" in given(*waiting).when(steps(8, ends(4))).then_refused("bad_step_transition").message
+    given(*waiting).when(steps(8, ends(1), ends(4))).then(step_completed(1), step_completed(4))
+    given(*waiting).when(steps(8, ends(4, "cancelled"))).then(step_completed(4, "cancelled"))
+
+
+def test_ten_background_steps_run_at_a_time() -> None:
+    """The eleventh has to wait for a place."""
+    many = tuple(e.PlannedStep(index, f"b{index}", "b", background=True) for index in range(11))
+    ten = (msgspec.structs.replace(created(), steps=many), *RUNNING[1:], *(step_started(index) for index in range(10)))
+    assert "10 background steps" in given(*ten).when(steps(11, begins(10))).then_refused("bad_step_transition").message
+    given(*ten).when(steps(11, ends(3), begins(10))).then(step_completed(3), step_started(10))
+
+
+def test_a_step_that_was_meant_to_be_cancelled_spoils_no_success() -> None:
+    """One that nobody cancelled does, and so does one that failed before it was cancelled."""
+
+    def all_ended(server: str, other: str = "success") -> tuple[e.JobEvent, ...]:
+        ended = [step_completed(0, server), step_completed(1, other), step_completed(2), step_completed(3), step_completed(4, other)]
+        return (*WITH_BACKGROUND, *(step_started(index) for index in range(5)), *ended)
+
+    given(*all_ended("cancelled")).when(report("success")).then(e.JobSucceeded(1, 1, {}, "success1"))
+    for spoiled in (all_ended("failure"), all_ended("cancelled", "cancelled")):
+        given(*spoiled).when(report("success")).then_refused("result_contradicts_steps")
 
 
 def test_success_needs_all_steps() -> None:

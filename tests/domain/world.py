@@ -41,6 +41,18 @@ on: push
 jobs:
   only: {runs-on: linux, timeout-minutes: 1, cancel-timeout-minutes: 1, steps: [{run: a}]}
 """,
+    "beside": """
+on: push
+jobs:
+  only:
+    runs-on: linux
+    steps:
+      - {id: server, run: a, background: true}
+      - {id: other, run: a, background: true}
+      - {run: a}
+      - {cancel: server}
+      - {wait: other}
+""",
     "conditions": """
 on: push
 jobs:
@@ -226,6 +238,9 @@ class World:
         if isinstance(state, Acquired) and self.draw(8):
             self.send(c.StartJob(*fence))
             return
+        if isinstance(state, Running) and any(step.background for step in state.life.spec.steps) and self.draw(8):
+            self.work_beside(fence, state)
+            return
         planned = len(state.life.spec.steps)
         done = len(state.done_steps) if isinstance(state, Running) else 0
         if done < planned and self.draw(8):
@@ -240,6 +255,19 @@ class World:
         conclusions = ("failure",) if bad and self.draw(6) else ("success",) * 6 + ("failure", "timed_out", "cancelled")
         outputs = {"list": "[]"} if self.draw(2) else {}
         self.send(c.ReportAttempt(*fence, self.pick(conclusions), "", f"{job}{state.lease.epoch}", outputs))
+
+    def work_beside(self, fence: Any, state: Running) -> None:
+        """Some step begins or ends, mostly the earliest that may."""
+        left = [step for step in state.life.spec.steps if step.index not in state.done_steps]
+        if not left:
+            return
+        step = left[min(self.draw(len(left)), self.draw(len(left)))]
+        at = self.clock.now()
+        outcome = "cancelled" if step.id == "server" and self.draw(2) else "success"
+        end = c.StepTransition(step.index, at, outcome, outcome, 0, ended_at=at)
+        self.send(
+            c.ReportSteps(*fence, state.transitions + 1, (end if step.index in state.open_steps else c.StepTransition(step.index, at),))
+        )
 
     def heartbeat(self) -> None:
         """A lease is renewed, by its holder or by somebody else."""

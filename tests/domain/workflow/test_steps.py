@@ -1,11 +1,11 @@
-"""What decides a step, and what it says for now cannot be run."""
+"""What decides a step, in which order steps are run, and which of them a run refuses to plan."""
 
 from uuid import UUID
 
 import pytest
 
 from domain.run.events import RunTriggered
-from domain.workflow import contexts, steps
+from domain.workflow import contexts, plan, step_order, steps
 from domain.workflow.support import unsupported
 from tests.domain.workflow.reading import CALL_JOB, accepted, job
 
@@ -48,16 +48,67 @@ def test_what_is_not_run_yet_is_told_with_its_place():
     """`read` accepts it, as GitHub does; planning a run refuses it."""
     text = job(
         "runs-on: x\ncontainer: node:20\nservices:\n  db: {image: postgres}\nsteps:\n  - uses: actions/checkout@v4\n"
-        "  - name: N\n    uses: actions/setup-node@v4\n  - {id: a, run: x, background: true}\n  - wait: a"
+        "  - name: N\n    uses: actions/setup-node@v4\n  - parallel:\n      - uses: docker://alpine"
     )
     assert [(each.code, each.line, each.column) for each in unsupported(accepted(text))] == [
         ("WF201", 5, 16),
         ("WF201", 7, 7),
         ("WF202", 11, 15),
-        ("WF204", 12, 37),
-        ("WF204", 13, 15),
+        ("WF202", 13, 19),
     ]
     assert [(each.code, each.line) for each in unsupported(accepted(CALL_JOB))] == [("WF203", 4)]
+
+
+def flat(*lines):
+    """The steps of a job with these steps, in the order in which they are run."""
+    return step_order.in_order(accepted(job("runs-on: x\nsteps:\n" + "\n".join(f"  - {line}" for line in lines))).jobs["build"].steps)
+
+
+def test_a_parallel_group_is_its_steps_in_the_background_and_a_wait():
+    """All are numbered anew, and the wait names the group's own steps."""
+    steps_ = flat("run: a", "parallel: [{id: One, run: b}, {run: c}]", "run: d")
+    assert [(each.index, each.id, each.background) for each in steps_] == [
+        (0, "__run", False),
+        (1, "One", True),
+        (2, "__run_2", True),
+        (3, "__parallel", False),
+        (4, "__run_3", False),
+    ]
+    assert step_order.targets(steps_, steps_[3]) == (1, 2)
+    assert step_order.in_order(steps_) == steps_
+
+
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [
+        (("{id: a, run: x, background: true}",), True),
+        (("{run: x, background: true}", "wait-all:"), False),
+        (("wait-all:", "{run: x, background: true}"), True),
+        (("{id: a, run: x, background: true}", "wait: A"), False),
+        (("{id: a, run: x, background: true}", "cancel: a"), False),
+        (("{id: a, run: x, background: true}", "{id: b, run: x, background: true}", "wait: a"), True),
+        (("run: x",), False),
+    ],
+)
+def test_a_job_waits_in_the_end_for_what_nothing_waits_for(lines, last):
+    """As a step of its own; targets are all background steps before it."""
+    steps_ = flat(*lines)
+    assert (steps_[-1].id == step_order.LAST_WAIT) is last
+    if last:
+        assert step_order.targets(steps_, steps_[-1]) == tuple(each.index for each in steps_ if each.background)
+
+
+def test_what_waits_is_planned_with_whom_it_waits_for():
+    """The names are GitHub's."""
+    found = plan.planned_steps(
+        accepted(job("runs-on: x\nsteps:\n  - {id: a, run: x, background: true}\n  - wait: a\n  - wait-all:\n  - cancel: a")).jobs["build"]
+    )
+    assert [(each.name, each.background, each.control, each.targets) for each in found] == [
+        ("Run x", True, "", ()),
+        ("Wait", False, "wait", (0,)),
+        ("Wait for all", False, "wait-all", (0,)),
+        ("Cancel", False, "cancel", (0,)),
+    ]
 
 
 def facts(**changes):
