@@ -21,6 +21,7 @@ from domain.job.state import Queued
 from domain.ports import NewEvent, StreamWrite
 from domain.refusals import Decision, Refusal
 from domain.run import commands as run
+from domain.scheduling import window
 from domain.scheduling.matching import UNPLACED, ReadyJob
 
 Enrich = Callable[[Any, Any], Awaitable[Any]]
@@ -66,11 +67,11 @@ class Unit:
 
     def queued(self) -> list[ReadyJob]:
         """The jobs that this commit puts into the queue."""
-        states = (s.state for s in self.touched.values() if s.pending and isinstance(s.pending[-1].data, e.JobQueued | e.JobRetried))
         return [
-            ReadyJob(state.life.job, frozenset(state.life.spec.labels), UNPLACED, state.avoid)
-            for state in states
-            if isinstance(state, Queued)
+            window.ready(stream.state, UNPLACED, event.meta.at)
+            for stream in self.touched.values()
+            for event in stream.pending[-1:]
+            if isinstance(event.data, e.JobQueued | e.JobRetried) and isinstance(stream.state, Queued)
         ]
 
     async def _decide(self, command: Any, meta: Meta, *, follows: bool) -> Refusal | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from commands.handle import Handler, Origin
+from commands.handle import Handler, Origin, Outcome
 from domain import ids
 from domain.job.commands import AcquireJob, ReportLost
 from domain.job.state import Acquired, Done, JobState, Running
@@ -101,16 +101,16 @@ class Acquiring:
             accept_seconds=self._accept_seconds,
         )
 
-    async def take(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> list[Acquired | None]:
+    async def take(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> list[Outcome]:
         """Put AcquireJob to these jobs for these polls' runners, all in one append."""
-        orders = [(self.acquire(job.job, poll), Origin(self._tenant, f"runner:{poll.runner}")) for job, poll in pairs]
-        outcomes = await self._handler.handle_each(orders)
-        return [each.state if each.refusal is None and isinstance(each.state, Acquired) else None for each in outcomes]
+        return await self._handler.handle_each(
+            [(self.acquire(job.job, poll), Origin(job.line.tenant, f"runner:{poll.runner}")) for job, poll in pairs]
+        )
 
-    async def labels(self, job: UUID) -> frozenset[str]:
-        """The labels that a job asks for, from its stream."""
-        state: JobState = await self._handler.state(job, "job")
-        return frozenset(state.life.spec.labels)
+    async def look(self, job: UUID) -> JobState | None:
+        """The state of a job."""
+        state: JobState | None = await self._handler.state(job, "job")
+        return state
 
     async def orders(self, runner: UUID, jobs: tuple[UUID, ...], over: dict[UUID, wire.Order] | None = None) -> tuple[wire.Order, ...]:
         """What this runner is asked to do about the jobs that it says it holds.

@@ -1,8 +1,8 @@
 """Ready jobs and waiting runners of this gateway, matched on every change of either side.
 
-The window of queued jobs lives in memory: fed by this process's own commits at once, by the feed for others', refilled
-from the queue view at start and when it runs low. Nothing here is the truth. A match is a proposal that AcquireJob puts
-to the job; the expected version of JobAcquired decides between gateways, and the loser only looks again.
+Which job is next is decided by `domain.scheduling`; here are the polls, and the acquisitions that are under way. Nothing
+here is the truth. A match is a proposal that AcquireJob puts to the job; the expected version of JobAcquired decides
+between gateways, and the loser only looks again.
 
 A runner has one poll. A poll that is closed (its client went away, its time is up, the runner opened another) takes no
 job: what was acquired for it in that very moment is handed back by `Poll.close`.
@@ -11,42 +11,43 @@ job: what was acquired for it in that very moment is handed back by `Poll.close`
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from heapq import merge
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-import msgspec
-
+from commands.handle import Outcome
 from domain.envelope import Recorded
-from domain.job import events as e
 from domain.job.commands import AcquireJob
-from domain.job.state import Acquired
+from domain.job.state import Acquired, JobState, Queued, Running
 from domain.ports import StoreUnavailable
-from domain.scheduling.matching import UNPLACED, Poller, ReadyJob, match
+from domain.scheduling.matching import UNPLACED, Poller, ReadyJob
+from domain.scheduling.window import Short, Window, ready
 
 log = logging.getLogger(__name__)
 
-WINDOW_MAX = 20_000
-ENDED = (e.JobAcquired, e.JobCancelled, e.JobTimedOut, e.JobFailed, e.JobSucceeded, e.JobSkipped)
-"""Events after which a job is not in the queue."""
+FIRST_LINE_JOBS = 4
+"""How many jobs of each line are read at start; of a line that is served more is read at once."""
+BEHIND_SECONDS = 0.05
+AWAY_SECONDS = 1.0
+"""Before the queue view is asked again: when it has not come so far yet; when it cannot be read."""
 
-Take = Callable[[Sequence[tuple[ReadyJob, "Poll"]]], Awaitable[list[Acquired | None]]]
-"""Puts AcquireJob to all of these jobs in one append; None for one that refused (another gateway was first, or it was cancelled)."""
+Take = Callable[[Sequence[tuple[ReadyJob, "Poll"]]], Awaitable[Sequence[Outcome]]]
+"""Puts AcquireJob to all of these jobs in one append."""
 
 Acquire = Callable[[UUID, "Poll"], AcquireJob]
 """The command by which a poll's runner takes a job."""
 
-Labels = Callable[[UUID], Awaitable[frozenset[str]]]
-"""The labels that a job asks for."""
+Look = Callable[[UUID], Awaitable[JobState | None]]
+"""The state of a job."""
 
 
-class Offer(msgspec.Struct, frozen=True):
-    """A queued job of the queue view, for refills."""
+class QueueView(Protocol):
+    """What is read from the views; each answer comes with the position up to which it is whole."""
 
-    job: UUID
-    labels: tuple[str, ...]
-    position: int
-    avoid: UUID | None = None
+    async def first(self, line_jobs: int) -> tuple[list[list[ReadyJob]], list[tuple[UUID, str, str]], int]:
+        """Up to line_jobs of each line, oldest first; the jobs that run as (job, tenant, fair-share key)."""
+
+    async def more(self, short: Short) -> tuple[list[ReadyJob], int]:
+        """The next jobs of a line."""
 
 
 class Poll:
@@ -72,26 +73,23 @@ class Poll:
 
 
 class ReadyJobs:
-    """The window and the polls. All methods belong to one event loop."""
+    """The window and the polls; the port domain.ports.ReadyJobs. All methods belong to one event loop."""
 
-    def __init__(self, take: Take, acquire: Acquire, labels: Labels, refill: Callable[[int], Awaitable[list[Offer]]] | None = None) -> None:
+    def __init__(self, take: Take, acquire: Acquire, look: Look, view: QueueView) -> None:
         self._take = take
         self._acquire = acquire
-        self._labels = labels
-        self._refill = refill
-        self._groups: dict[frozenset[str], dict[UUID, ReadyJob]] = {}
-        self._known: dict[UUID, frozenset[str]] = {}
-        self._gone: dict[UUID, int] = {}
+        self._look = look
+        self._view = view
+        self._window = Window()
         self._polls: dict[UUID, Poll] = {}
         self._reserved: dict[UUID, Poll] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._planned = False
-        self._overflow = False
-        self._count = 0
+        self._refill: asyncio.Task[None] | None = None
         self._polls_opened = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._window)
 
     @property
     def polls(self) -> dict[UUID, Poll]:
@@ -101,41 +99,18 @@ class ReadyJobs:
     def on_events(self, events: Iterable[Recorded]) -> None:
         """Commits of this process (as they happen) and pages of the feed (in order); each event may come twice."""
         for event in events:
-            match event.data:
-                case e.JobQueued(labels=labels):
-                    self._add(event.stream, frozenset(labels), event.position, None)
-                case e.JobRetried(avoid=avoid):
-                    self._add_again(event.stream, event.position, avoid)
-                case data if isinstance(data, ENDED):
-                    self._remove(event.stream, event.position, keep_labels=isinstance(data, e.JobAcquired))
-                case _:
-                    pass
-
-    def reserve(self, jobs: Sequence[ReadyJob]) -> Sequence[AcquireJob]:
-        """See domain.ports.ReadyJobs. What waits already comes before these jobs."""
-        acquisitions = []
-        for job, poll in self._pairs(jobs):
-            if job.position == UNPLACED:
-                poll.in_flight += 1
-                self._reserved[job.job] = poll
-                acquisitions.append(self._acquire(job.job, poll))
-        return acquisitions
-
-    def settle(self, job: UUID, state: Acquired | None) -> None:
-        """See domain.ports.ReadyJobs."""
-        self._granted(self._reserved.pop(job), state)
+            if self._window.hear(event):
+                self._spawn(self._look_up(event))
+        self._plan()
 
     def settled(self, position: int) -> None:
-        """The feed has passed this position: nothing at or before it will be told again."""
-        self._gone = {job: gone for job, gone in self._gone.items() if gone > position}
+        """The feed has passed this position: nothing at or before it is news any more."""
+        self._window.settled(position)
 
-    async def fill(self) -> None:
-        """Take queued jobs from the view, up to the window's bound."""
-        if self._refill is None:
-            return
-        self._overflow = False
-        for offer in await self._refill(WINDOW_MAX):
-            self._add(offer.job, frozenset(offer.labels), offer.position, offer.avoid)
+    async def begin(self) -> None:
+        """Take over what the views knew when this process started."""
+        self._window.begin(*await self._view.first(FIRST_LINE_JOBS), FIRST_LINE_JOBS)
+        self._plan()
 
     def open(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int) -> Poll:
         """A runner waits. An older poll of the same runner ends at once, without a job."""
@@ -168,94 +143,79 @@ class ReadyJobs:
         if self._polls.get(poll.runner) is poll:
             del self._polls[poll.runner]
 
-    def _add(self, job: UUID, labels: frozenset[str], position: int, avoid: UUID | None) -> None:
-        if self._gone.get(job, -1) > position:
-            return
-        group = self._groups.setdefault(labels, {})
-        if job in group:
-            return
-        if self._count >= WINDOW_MAX:
-            self._overflow = True
-            return
-        self._known[job] = labels
-        group[job] = ReadyJob(job, labels, position, avoid)
-        self._count += 1
-        self._plan()
+    def reserve(self, jobs: Sequence[ReadyJob]) -> Sequence[AcquireJob]:
+        """See the port. What waits already comes before these jobs."""
+        reserved = [(job, poll) for job, poll in self._pairs(jobs) if job.position == UNPLACED]
+        for job, poll in reserved:
+            self._window.take(job)
+            poll.in_flight += 1
+            self._reserved[job.job] = poll
+        return [self._acquire(job.job, poll) for job, poll in reserved]
 
-    def _add_again(self, job: UUID, position: int, avoid: UUID | None) -> None:
-        labels = self._known.get(job)
-        if labels is not None:
-            self._add(job, labels, position, avoid)
-        elif self._gone.get(job, -1) <= position:
-            self._spawn(self._look_up(job, position, avoid))
-
-    async def _look_up(self, job: UUID, position: int, avoid: UUID | None) -> None:
-        self._add(job, await self._labels(job), position, avoid)
-
-    def _remove(self, job: UUID, position: int, *, keep_labels: bool) -> None:
-        self._gone[job] = max(position, self._gone.get(job, 0))
-        labels = self._known.get(job)
-        if labels is None:
-            return
-        if not keep_labels:
-            del self._known[job]
-        self._drop(job, labels)
-
-    def _drop(self, job: UUID, labels: frozenset[str]) -> None:
-        group = self._groups.get(labels)
-        if group is None or group.pop(job, None) is None:
-            return
-        self._count -= 1
-        if not group:
-            del self._groups[labels]
+    def settle(self, job: UUID, state: Acquired | None) -> None:
+        """See the port."""
+        if state is None:
+            self._window.give_back(job)
+        self._granted(self._reserved.pop(job), state)
 
     def _plan(self) -> None:
         """Match once, after all that happens in this turn of the loop."""
-        if not self._planned and self._polls:
+        if not self._planned and self._polls and len(self._window):
             self._planned = True
             asyncio.get_running_loop().call_soon(self._match)
 
     def _match(self) -> None:
         self._planned = False
-        pairs = self._pairs(()) if self._count else []
+        pairs = self._pairs(())
         for job, poll in pairs:
-            self._drop(job.job, job.labels)
+            self._window.take(job)
             poll.in_flight += 1
         if pairs:
             self._spawn(self._take_all(pairs))
-        if self._overflow and self._count < WINDOW_MAX // 2:
-            self._spawn(self.fill())
+        if self._refill is None and self._window.short() is not None:
+            self._refill = self._spawn(self._read_on())
 
     def _pairs(self, coming: Sequence[ReadyJob]) -> list[tuple[ReadyJob, Poll]]:
-        """The matches of this moment. coming: jobs whose commit is under way; they stand behind all others."""
+        """The matches of this moment; coming: see Window.pairs."""
         waiting = [Poller(poll.runner, poll.poller_labels, poll.free, poll.since) for poll in self._polls.values() if poll.free > 0]
-        everything = frozenset[str]().union(*(poller.labels for poller in waiting))
-        # Whole groups that nobody here can take are left out before any of their jobs is looked at.
-        queues = [group.values() for labels, group in self._groups.items() if labels <= everything]
-        oldest_first = merge(*queues, coming, key=lambda job: job.position)
-        return [(job, self._polls[poller.runner]) for job, poller in match(oldest_first, waiting)]
+        if not waiting:
+            return []
+        return [(job, self._polls[poller.runner]) for job, poller in self._window.pairs(waiting, coming)]
 
     async def _take_all(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> None:
         """Put the acquisitions of one match to the jobs: one append, however many there are.
 
         A job that cannot be decided on (its history is damaged) must not take the others with it: then each is tried alone.
         """
-        taken: Sequence[Acquired | None] = [None] * len(pairs)
+        taken: list[Acquired | None] = [None] * len(pairs)
         try:
-            taken = await self._take(pairs)
+            outcomes = await self._take(pairs)
+            taken = [self._taken(job, outcome) for (job, _), outcome in zip(pairs, outcomes, strict=True)]
         except StoreUnavailable as error:
             for job, poll in pairs:
                 poll.failed = error
-                self._add(job.job, job.labels, job.position, job.avoid)
+                self._window.give_back(job.job)
+                self._window.add(job)
         except Exception:
+            for job, _ in pairs:
+                self._window.give_back(job.job)
             if len(pairs) == 1:
                 raise
             for job, poll in pairs:
+                self._window.take(job)
                 poll.in_flight += 1
                 self._spawn(self._take_all([(job, poll)]))
         finally:
             for (_, poll), acquired in zip(pairs, taken, strict=True):
                 self._granted(poll, acquired)
+
+    def _taken(self, job: ReadyJob, outcome: Outcome) -> Acquired | None:
+        """What the job said; None: it was not to be had."""
+        if outcome.refusal is None and isinstance(outcome.state, Acquired):
+            return outcome.state
+        if not isinstance(outcome.state, Acquired | Running):
+            self._window.give_back(job.job)
+        return None
 
     def _granted(self, poll: Poll, acquired: Acquired | None) -> None:
         """What was under way for a poll has come about, or (None) has not."""
@@ -266,10 +226,35 @@ class ReadyJobs:
             poll.news.set()
         self._plan()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _look_up(self, event: Recorded) -> None:
+        """A job came back to the queue by this event."""
+        state = await self._look(event.stream)
+        if isinstance(state, Queued):
+            self._window.add(ready(state, event.position, event.meta.at))
+            self._plan()
+
+    async def _read_on(self) -> None:
+        """Read the next jobs of the lines whose front is short, until there is none."""
+        try:
+            while (short := self._window.short()) is not None:
+                try:
+                    jobs, through = await self._view.more(short)
+                except StoreUnavailable as error:
+                    log.warning("more of the queue is read later: %s", error)
+                    await asyncio.sleep(AWAY_SECONDS)
+                    continue
+                self._window.more(short, jobs, through)
+                self._plan()
+                if through < short.start:
+                    await asyncio.sleep(BEHIND_SECONDS)
+        finally:
+            self._refill = None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
+        return task
 
     def _reap(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -280,4 +265,6 @@ class ReadyJobs:
         """End all polls without a job and wait for what is under way."""
         for poll in list(self._polls.values()):
             self._end(poll)
+        if self._refill is not None:
+            self._refill.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

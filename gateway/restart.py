@@ -1,16 +1,20 @@
-"""What a gateway reads from the views when it starts: who waits, who works, who is there. From then on events tell it."""
+"""What a gateway reads from the views: at start who waits, who works, who is there; later the queue beyond its window.
+
+From the start on events tell it everything else.
+"""
 
 from typing import Any
 from uuid import UUID
 
+from domain.scheduling.matching import ReadyJob
+from domain.scheduling.window import Short
 from gateway.leases import HeldLease
-from gateway.ready_jobs import Offer
-from projections import positions
+from projections import positions, queue
 from projections.positions import Connections
+from projections.rows import Connection
 
 VIEWS_SECONDS_MAX = 30.0
 
-_QUEUED = "SELECT job_id, labels, position, avoid FROM views.queue WHERE queued ORDER BY since, position LIMIT %s"
 _HELD = "SELECT job_id, runner, attempt, epoch FROM views.attempts WHERE status <> 'completed'"
 _ONLINE = "SELECT id, pid FROM views.runners WHERE online"
 
@@ -28,9 +32,24 @@ class Restart:
                 return False
         return True
 
-    async def queued(self, limit: int) -> list[Offer]:
-        """Queued jobs, oldest first."""
-        return [Offer(job, labels, position, avoid) for job, labels, position, avoid in await self._rows(_QUEUED, (limit,))]
+    async def first(self, line_jobs: int) -> tuple[list[list[ReadyJob]], list[tuple[UUID, str, str]], int]:
+        """The front of each line, and what runs; see gateway.ready_jobs.QueueView."""
+        async with self._connections() as connection:
+            through = await self._whole(connection)
+            return await queue.fronts(connection, line_jobs), await queue.running(connection), through
+
+    async def more(self, short: Short) -> tuple[list[ReadyJob], int]:
+        """The next jobs of a line; see gateway.ready_jobs.QueueView."""
+        async with self._connections() as connection:
+            through = await self._whole(connection)
+            jobs = await queue.beyond(connection, short)
+        last = jobs[-1].position if jobs else 0
+        return jobs, last if len(jobs) == short.limit else max(through, last)
+
+    @staticmethod
+    async def _whole(connection: Connection) -> int:
+        """How far the queue view has come. What is read after this holds at least as much."""
+        return next((place.position for place in await positions.places(connection) if place.view == queue.QUEUE.name), 0)
 
     async def held(self, since: float) -> list[HeldLease]:
         """Live leases. since: the monotonic seconds to count their age from."""

@@ -2,15 +2,25 @@
 
 Display, refill and restart source of the scheduler; who gets a job is decided by the job's stream, never here. A row
 stays while the job lives, since a retry brings it back with the same labels; `queued` tells whether it waits now.
+
+The scheduler reads it line by line from a position on. So it passes over the rows that were taken before, which an old
+snapshot may keep in the index for hours, and no tenant's jobs stand before another's.
 """
 
 from datetime import datetime
+from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from domain.envelope import Recorded
 from domain.job import events as job
+from domain.scheduling import lanes
+from domain.scheduling.matching import Line, ReadyJob
+from domain.scheduling.window import Short
+from projections.rows import Connection
 from projections.table import Key, Rule, Table, View, by_stream
 
 
@@ -78,7 +88,54 @@ WAITING = Table(
         **{end: Rule(_ended, by_stream, opens=True) for end in ENDS},
     },
     scope="run_id",
-    indexes=("(since, position) WHERE queued", "(run_id)"),
+    indexes=("(tenant, fair_key, lane, labels, position) WHERE queued", "(run_id)"),
 )
 
 QUEUE = View("queue", (WAITING,))
+
+
+# Hops from line to line in the index: as many steps as there are lines, however many jobs wait.
+_FRONTS = """
+WITH RECURSIVE line AS (
+    (SELECT tenant, fair_key, lane, labels FROM views.queue WHERE queued ORDER BY tenant, fair_key, lane, labels LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM line CROSS JOIN LATERAL (
+        SELECT tenant, fair_key, lane, labels FROM views.queue
+        WHERE queued AND (tenant, fair_key, lane, labels) > (line.tenant, line.fair_key, line.lane, line.labels)
+        ORDER BY tenant, fair_key, lane, labels LIMIT 1) next)
+SELECT line.tenant, line.fair_key, line.lane, line.labels, job.job_id, job.position, job.since, job.avoid
+FROM line CROSS JOIN LATERAL (
+    SELECT job_id, position, since, avoid FROM views.queue q
+    WHERE queued AND (q.tenant, q.fair_key, q.lane, q.labels) = (line.tenant, line.fair_key, line.lane, line.labels)
+    ORDER BY position LIMIT %s) job
+"""
+
+_BEYOND = """
+SELECT tenant, fair_key, lane, labels, job_id, position, since, avoid FROM views.queue
+WHERE queued AND tenant = %s AND fair_key = %s AND lane = %s AND labels = %s AND position >= %s ORDER BY position LIMIT %s
+"""
+
+_RUNNING = "SELECT a.job_id, q.tenant, q.fair_key FROM views.attempts a JOIN views.queue q USING (job_id) WHERE a.status <> 'completed'"
+
+
+async def fronts(connection: Connection, line_jobs: int) -> list[list[ReadyJob]]:
+    """At most line_jobs of each line, oldest first."""
+    jobs = [_ready(row) for row in await (await connection.execute(_FRONTS, (line_jobs,))).fetchall()]
+    return [list(line) for _, line in groupby(jobs, key=lambda job: job.line)]
+
+
+async def beyond(connection: Connection, short: Short) -> list[ReadyJob]:
+    """The next jobs of a line."""
+    line = short.line
+    parameters = (line.tenant, line.fair_key, line.lane, Jsonb(line.labels), short.start, short.limit)
+    return [_ready(row) for row in await (await connection.execute(_BEYOND, parameters)).fetchall()]
+
+
+async def running(connection: Connection) -> list[tuple[UUID, str, str]]:
+    """(job, tenant, fair-share key) of what runners hold."""
+    return await (await connection.execute(_RUNNING)).fetchall()
+
+
+def _ready(row: tuple[Any, ...]) -> ReadyJob:
+    tenant, fair_key, lane, labels, job_id, position, since, avoid = row
+    return ReadyJob(job_id, Line(tenant, fair_key, lane, tuple(labels)), position, lanes.place(lane, since), avoid)

@@ -46,7 +46,14 @@ def _free(state: Waiting | Queued | BackingOff, event: e.JobEvent, meta: Meta) -
     life = state.life
     match event:
         case e.JobQueued():
-            queued = replace(life, first_queued_at=meta.at, queue_time=event.expires_at - meta.at, tenant=event.tenant)
+            queued = replace(
+                life,
+                first_queued_at=meta.at,
+                queue_time=event.expires_at - meta.at,
+                tenant=event.tenant,
+                lane=event.lane,
+                fair_key=event.fair_key,
+            )
             return Queued(queued, expires_at=event.expires_at)
         case e.JobAcquired():
             lease = LiveLease(event.attempt, event.epoch, event.lease, event.runner, event.expires_at)

@@ -20,12 +20,14 @@ class Life(msgspec.Struct, frozen=True, gc=False):
 
     attempt and epoch: of the last acquisition, 0 before the first. counted: attempts that count against the maximum.
     not_started: attempts in a row that were acquired and never started. last_epoch and last_result: the last report of
-    an outcome that was accepted, so that its repeat is recognised.
+    an outcome that was accepted, so that its repeat is recognised. lane and fair_key: of JobQueued.
     """
 
     job: UUID
     spec: JobCreated
     tenant: str = ""
+    lane: str = ""
+    fair_key: str = ""
     attempt: int = 0
     epoch: int = 0
     counted: int = 0

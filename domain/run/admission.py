@@ -16,6 +16,7 @@ from domain.refusals import REPEAT, Decision
 from domain.run import events as e
 from domain.run.commands import AdmitJob
 from domain.run.state import Node, Run
+from domain.scheduling.lanes import lane_of
 from domain.workflow.plan import Expanded
 
 
@@ -85,4 +86,4 @@ def claim(run: Run, held: e.JobHeld | e.RunHeld) -> ClaimConcurrency:
 
 
 def _queue(run: Run, job: Any) -> QueueJob:
-    return QueueJob(job, tenant=run.tenant, fair_key=str(run.facts.repository))
+    return QueueJob(job, lane=lane_of(run.facts.event), tenant=run.tenant, fair_key=str(run.facts.repository))

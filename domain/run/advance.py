@@ -21,6 +21,7 @@ from domain.run import admission
 from domain.run import events as e
 from domain.run.evolve import evolve
 from domain.run.state import Node, Run, ancestors
+from domain.scheduling.lanes import lane_of
 from domain.workflow import contexts, plan
 from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
@@ -172,7 +173,7 @@ def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
         matrix=instance.matrix,
         continue_on_error=instance.continue_on_error,
     )
-    return CreateJob(job, spec, tenant=run.tenant, fair_key=str(run.facts.repository))
+    return CreateJob(job, spec, lane=lane_of(run.facts.event), tenant=run.tenant, fair_key=str(run.facts.repository))
 
 
 def _bare_spec(run: Run, node: Node) -> JobCreated:

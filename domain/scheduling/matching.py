@@ -1,28 +1,47 @@
 """Which waiting runner gets which ready job: one pure function, called on every change of either side.
 
-Every match takes one free slot. A job goes to a runner that has all of its labels; among those, first to one that is
-not the job's `avoid` (the runner that lost it before), then to the one with the most free slots, then to the one that
-has waited longest. Jobs are served oldest first, but a job that nobody here can take never blocks those behind it.
+Tenants take turns, then the fair-share keys (repositories) of a tenant, then the lanes of a key, and in a lane the
+oldest job comes first. A job goes to a runner that has all of its labels; among those, first to one that is not the
+job's `avoid` (the runner that lost it before), then to the one with the most free slots, then to the one that has waited
+longest. A job that nobody here can take never blocks those behind it, and no slot stays free that a job could use.
 
 It must never look at a clock or decide who owns a job: its answer is a proposal, the expected version of JobAcquired
 decides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from heapq import heapify, heappop, heappush, heapreplace
 from uuid import UUID
 
 import msgspec
 
-UNPLACED = 2**63 - 1
+from domain.scheduling.fair_share import Shares
+
+UNPLACED = 2**62
 """The position of a job whose commit is still to come: behind all others."""
 
 
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """What the jobs of one waiting line have in common. labels: as the jobs ask for them."""
+
+    tenant: str
+    fair_key: str
+    lane: str
+    labels: tuple[str, ...]
+
+
 class ReadyJob(msgspec.Struct, frozen=True, gc=False):
-    """A queued job. position: of the event that made it ready, which is its place in the queue."""
+    """A queued job.
+
+    position: of the event that made it ready, which is its place in its line. place: see lanes.place; it orders the
+    lines of one fair-share key.
+    """
 
     job: UUID
-    labels: frozenset[str]
+    line: Line
     position: int
+    place: float
     avoid: UUID | None = None
 
 
@@ -35,19 +54,130 @@ class Poller(msgspec.Struct, frozen=True):
     since: int = 0
 
 
-def match(ready: Iterable[ReadyJob], pollers: Sequence[Poller]) -> list[tuple[ReadyJob, Poller]]:
-    """Pairs to try, in order of the jobs given (oldest first). No runner gets more jobs than it has slots."""
-    free = {poller.runner: poller.slots for poller in pollers if poller.slots > 0}
-    pairs: list[tuple[ReadyJob, Poller]] = []
-    for job in ready:
-        if not free:
-            break
-        fitting = [poller for poller in pollers if poller.runner in free and job.labels <= poller.labels]
-        if not fitting:
-            continue
-        chosen = min(fitting, key=lambda poller: (poller.runner == job.avoid, -free[poller.runner], poller.since))
-        pairs.append((job, chosen))
-        free[chosen.runner] -= 1
-        if free[chosen.runner] == 0:
-            del free[chosen.runner]
+_Slot = tuple[int, int, int, Poller]
+"""(-free slots, since, number, runner): the smallest comes first."""
+
+_Turn = tuple[int, int, float, str]
+"""(running, last served, place of the oldest job, name): the smallest comes first."""
+
+
+def match(queues: Mapping[Line, Sequence[ReadyJob]], pollers: Sequence[Poller], shares: Shares) -> list[tuple[ReadyJob, Poller]]:
+    """Pairs to try, in the order of the turns. queues: each line's jobs, oldest first. No runner gets more than it has slots."""
+    slots = _Slots(pollers)
+    turns = _Turns(queues, slots, shares)
+    pairs = []
+    while (job := turns.next()) is not None:
+        pairs.append((job, slots.take(job)))
     return pairs
+
+
+@lru_cache(4096)
+def wanted(labels: tuple[str, ...]) -> frozenset[str]:
+    """The labels as a set."""
+    return frozenset(labels)
+
+
+class _Slots:
+    """The free slots, by the label sets of their runners: there are far fewer of those than runners."""
+
+    def __init__(self, pollers: Sequence[Poller]) -> None:
+        self._by_labels: dict[frozenset[str], list[_Slot]] = {}
+        for number, poller in enumerate(pollers):
+            if poller.slots > 0:
+                self._by_labels.setdefault(poller.labels, []).append((-poller.slots, poller.since, number, poller))
+        for heap in self._by_labels.values():
+            heapify(heap)
+
+    def fit(self, labels: frozenset[str]) -> bool:
+        """Whether some free slot has these labels."""
+        return any(labels <= offered for offered in self._by_labels)
+
+    def take(self, job: ReadyJob) -> Poller:
+        """Give a slot to the job; one of them has to fit."""
+        labels = wanted(job.line.labels)
+        fitting = (heap for offered, heap in self._by_labels.items() if labels <= offered)
+        _, entry = min((entry[3].runner == job.avoid, entry) for heap in fitting for entry in _first(heap, job.avoid))
+        poller = entry[3]
+        heap = self._by_labels[poller.labels]
+        if heap[0] is entry:
+            heappop(heap)
+        else:
+            heap.remove(entry)
+            heapify(heap)
+        if entry[0] < -1:
+            heappush(heap, (entry[0] + 1, *entry[1:]))
+        if not heap:
+            del self._by_labels[poller.labels]
+        return poller
+
+
+def _first(heap: list[_Slot], avoid: UUID | None) -> list[_Slot]:
+    """The best runner of a label set, and the next best where the best one is to be avoided."""
+    return heap[:1] if heap[0][3].runner != avoid else sorted(heap[:3])[:2]
+
+
+class _Turns:
+    """Whose job is next. Slots only become fewer in one match, so who finds none that fits is out for the rest of it."""
+
+    def __init__(self, queues: Mapping[Line, Sequence[ReadyJob]], slots: _Slots, shares: Shares) -> None:
+        self._slots = slots
+        self._shares = shares
+        self._now = UNPLACED
+        self._lines: dict[str, dict[str, list[_Standing]]] = {}
+        for line, jobs in queues.items():
+            if jobs and slots.fit(wanted(line.labels)):
+                self._lines.setdefault(line.tenant, {}).setdefault(line.fair_key, []).append(_Standing(jobs))
+        self._tenants = [(*shares.tenant(tenant), _oldest(keys), tenant) for tenant, keys in self._lines.items()]
+        heapify(self._tenants)
+        self._keys: dict[str, list[_Turn]] = {}
+
+    def next(self) -> ReadyJob | None:
+        """The next job that a free slot fits; its tenant and its key then stand last among their equals."""
+        while self._tenants:
+            running, _, oldest, tenant = self._tenants[0]
+            job = self._of(tenant)
+            if job is not None:
+                self._now += 1
+                heapreplace(self._tenants, (running + 1, self._now, oldest, tenant))
+                return job
+            heappop(self._tenants)
+        return None
+
+    def _of(self, tenant: str) -> ReadyJob | None:
+        keys = self._keys.get(tenant)
+        if keys is None:
+            lines = self._lines[tenant]
+            keys = [(*self._shares.key(tenant, key), _oldest({key: standing}), key) for key, standing in lines.items()]
+            heapify(keys)
+            self._keys[tenant] = keys
+        while keys:
+            running, _, oldest, key = keys[0]
+            fitting = [each for each in self._lines[tenant][key] if each.left and self._slots.fit(wanted(each.head.line.labels))]
+            if fitting:
+                heapreplace(keys, (running + 1, self._now, oldest, key))
+                return min(fitting, key=lambda each: (each.head.place, each.head.position)).next()
+            heappop(keys)
+        return None
+
+
+class _Standing:
+    """A line, and how far this match has come in it."""
+
+    def __init__(self, jobs: Sequence[ReadyJob]) -> None:
+        self._jobs = jobs
+        self._taken = 0
+        self.head = jobs[0]
+        self.left = True
+
+    def next(self) -> ReadyJob:
+        """Take the head."""
+        job = self.head
+        self._taken += 1
+        self.left = self._taken < len(self._jobs)
+        if self.left:
+            self.head = self._jobs[self._taken]
+        return job
+
+
+def _oldest(keys: Mapping[str, Sequence[_Standing]]) -> float:
+    return min(standing.head.place for lines in keys.values() for standing in lines)

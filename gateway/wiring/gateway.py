@@ -73,7 +73,7 @@ async def gateway(parts: Parts) -> Gateway:
         lease_seconds=lease,
         accept_seconds=settings.accept_window_seconds,
     )
-    ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.labels, restart.queued)
+    ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.look, restart)
     acquiring.ready = handler.ready = ready
     fan_out = FanOut(parts.feed, ready, acquiring.leases, hub, logs)
     handler.subscribe(fan_out.on_commit)
@@ -107,7 +107,7 @@ async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: A
     while True:
         try:
             if await restart.reached(head):
-                await acquiring.ready.fill()
+                await acquiring.ready.begin()
                 acquiring.leases.restore(await restart.held(time.monotonic()))
                 await _restore_presence(data, restart, presence)
                 await asyncio.Event().wait()
