@@ -1,7 +1,8 @@
 """Single events for outsiders: CloudEvents on JetStream, one message an event, on subjects that can be filtered.
 
-It is one more consumer: it reads a feed, carries a position of its own in the store and repeats what was not
-acknowledged; the event's id makes a repeat invisible within the server's window. Ours never read what it publishes.
+It is one more consumer: it reads a feed, carries a position of its own in the store and repeats what lies between that
+and its end; the event's id makes a repeat invisible within the server's window. So the position is written down now and
+then and not with each page: commands wait for every commit of this process. Ours never read what it publishes.
 Subject: prefix.events.SHARD.TENANT.STREAM_TYPE.EVENT_TYPE, e.g. `ledgermill.events.0.default.job.JobQueued`.
 """
 
@@ -24,6 +25,9 @@ from infra.jetstream import ACK_SECONDS, AWAY, Names, Session, session
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+NOTE_SECONDS = 0.5
+"""How often the position is written down, at most; far within the server's window for repeats."""
+
 STREAM_TYPES = {
     "domain.job.events": "job",
     "domain.run.events": "run",
@@ -44,6 +48,7 @@ class Bridge:
         self._url = nats_url
         self._names = names or Names()
         self._task: asyncio.Task[None] | None = None
+        self._published = 0
 
     @property
     def agent(self) -> str:
@@ -73,15 +78,27 @@ class Bridge:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish(self, nats: Session) -> None:
-        """Publish page after page; the position moves when all events of a page are acknowledged."""
-        position = await self._store.tracked(self.agent)
-        async with aclosing(cast("AsyncGenerator[Page]", self._feed.pages(position))) as pages:
-            async for page in pages:
-                if nats.lost.is_set():
-                    return
-                await self._publish_all(nats, page.events)
-                await self._store.append([], Tracking(self.agent, position, page.last))
-                position = page.last
+        """Publish page after page; one is done when all its events are acknowledged."""
+        self._published = position = await self._store.tracked(self.agent)
+        noting = asyncio.create_task(self._note(position))
+        try:
+            async with aclosing(cast("AsyncGenerator[Page]", self._feed.pages(position))) as pages:
+                async for page in pages:
+                    if nats.lost.is_set() or noting.done():
+                        break
+                    await self._publish_all(nats, page.events)
+                    self._published = page.last
+        finally:
+            await tasks.end(noting)
+
+    async def _note(self, position: int) -> None:
+        """Write down how far it is. Raises StoreUnavailable or TrackingConflict."""
+        while True:
+            await asyncio.sleep(NOTE_SECONDS)
+            if position < self._published:
+                done = self._published
+                await self._store.append([], Tracking(self.agent, position, done))
+                position = done
 
     async def _publish_all(self, nats: Session, events: Sequence[Recorded]) -> None:
         waiting: list[Awaitable[object]] = []
