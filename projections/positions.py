@@ -8,11 +8,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import msgspec
-from psycopg import AsyncCursor
+import psycopg
 
+from projections import rows
 from projections.rows import Connection, sql
 from projections.table import LIVE, View
 
@@ -27,14 +27,23 @@ CREATE SCHEMA IF NOT EXISTS views;
 CREATE SCHEMA IF NOT EXISTS views_rebuild;
 CREATE TABLE IF NOT EXISTS views.view_positions (
     view text NOT NULL, shard int NOT NULL, position bigint NOT NULL, digest text NOT NULL, generation int NOT NULL,
-    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard))
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard));
+CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    moved bigint;
+BEGIN
+    UPDATE views.view_positions p SET position = after, moved_at = clock_timestamp()
+        FROM json_to_recordset(places) AS q(view text, position bigint, generation int)
+        WHERE p.view = q.view AND p.shard = 0 AND p.position = q.position AND p.generation = q.generation;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> json_array_length(places) THEN
+        RAISE EXCEPTION 'a view is not where this projector left it' USING ERRCODE = 'LM004';
+    END IF;
+END $$
 """
 
-_MOVE = """
-UPDATE views.view_positions p SET position = %s, moved_at = clock_timestamp()
-FROM unnest(%s::text[], %s::bigint[], %s::int[]) AS q(view, before, generation)
-WHERE p.view = q.view AND p.shard = 0 AND p.position = q.before AND p.generation = q.generation
-"""
+_MOVE = "SELECT views.move(%s, %s::json)"
+_MOVED = "LM004"
 
 
 class Moved(Exception):  # noqa: N818 - an outcome with a name of its own
@@ -72,10 +81,14 @@ async def places(connection: Connection) -> list[Place]:
     return [Place(*row) for row in await cursor.fetchall()]
 
 
-async def move(connection: Connection, before: Sequence[Place], after: int) -> AsyncCursor[Any]:
-    """Move these views to `after`. The cursor's rowcount, once it is known, is the number of those that `before` fits."""
-    names, positions, generations = ([getattr(place, field) for place in before] for field in ("view", "position", "generation"))
-    return await connection.execute(_MOVE, (after, names, positions, generations), prepare=True)
+async def move(connection: Connection, before: Sequence[Place], after: int, changes: Sequence[rows.Part]) -> None:
+    """Move these views to `after` and change their rows, in one statement. Raises Moved where `before` does not fit."""
+    try:
+        await rows.execute(connection, [*changes, (_MOVE, (after, rows.encode(before)))])
+    except psycopg.Error as error:
+        if error.sqlstate == _MOVED:
+            raise Moved from error
+        raise
 
 
 async def wait(connections: Connections, view: str, position: int, seconds: float) -> bool:

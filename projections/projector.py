@@ -1,7 +1,7 @@
 """Keeps views up to date: folds pages of the feed and commits rows and position together.
 
 One projector carries several views over one feed and one connection, because decoding a page costs more than folding it.
-A page's net change goes out as one statement per table in one round trip, and a second one commits. The position is moved by
+A page's net change goes out as one statement, with the move of the position, in one round trip. The position is moved by
 compare, so two projectors can never both apply a page; a session advisory lock per view only spares the second one the
 work. A view is never ahead of the log: it may lose its last commits in a crash and folds them again.
 """
@@ -110,16 +110,11 @@ class Projector:
         behind = [place for place in standing.values() if place.position < page.last]
         for place in behind:
             await self._fold(connection, folders[place.view], unseen(page, place.position))
-        async with connection.pipeline() as pipeline, connection.transaction():
-            moved = await positions.move(connection, behind, page.last)
-            for place in behind:
-                for cache in folders[place.view].caches:
-                    if cache.dirty:
-                        await rows.write(connection, cache.table, self._statements[cache.table.name], cache.dirty)
-            await rows.flush(connection)
-            await pipeline.sync()
-            if moved.rowcount != len(behind):
-                raise Moved
+        changes: list[rows.Part] = []
+        for place in behind:
+            for cache in folders[place.view].caches:
+                changes += rows.changes(cache.table, self._statements[cache.table.name], cache.dirty)
+        await positions.move(connection, behind, page.last, changes)
         for place in behind:
             standing[place.view] = Place(place.view, page.last, place.digest, place.generation)
             for cache in folders[place.view].caches:

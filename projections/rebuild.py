@@ -31,6 +31,7 @@ async def rebuild(connection: Connection, feed: Feed, view: View) -> int:
             await build.advance(await _position(connection, view))
         async with connection.transaction():
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await _lock_tables(connection, view)
             position = await _position(connection, view, locked=True)
             await build.advance(position)
             await _swap(connection, view)
@@ -106,6 +107,15 @@ async def _make_tables(connection: Connection, view: View) -> None:
         for table in view.tables:
             await connection.execute(rows.sql(f"DROP TABLE IF EXISTS {REBUILD}.{table.name}"))
             await connection.execute(rows.sql(table.create(REBUILD)))
+
+
+async def _lock_tables(connection: Connection, view: View) -> None:
+    """Keep a projector out, and no reader: its one statement takes the tables before the position, so this does too."""
+    for table in view.tables:
+        cursor = await connection.execute("SELECT to_regclass(%s)", (f"{LIVE}.{table.name}",))
+        found = await cursor.fetchone()
+        if found is not None and found[0] is not None:
+            await connection.execute(rows.sql(f"LOCK TABLE {LIVE}.{table.name} IN EXCLUSIVE MODE"))
 
 
 async def _position(connection: Connection, view: View, *, locked: bool = False) -> int:

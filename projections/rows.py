@@ -6,8 +6,8 @@ does the rest; arrays of columns cost the Python side fifteen times as much. Lar
 table. Nothing here begins or ends a transaction.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, LiteralString, cast
 
 import msgspec
@@ -44,6 +44,10 @@ class Statements:
         self.copy_staging = sql("COPY staging FROM STDIN")
         self.merge = sql(f"INSERT INTO {name} SELECT * FROM staging ON CONFLICT ({key}) {change}")
         self.texts_of = sql(f'{self.texts} OR t."{table.scope}" = %s') if table.scope else self.texts
+
+
+Part = tuple[LiteralString, tuple[Any, ...]]
+"""A statement and its parameters."""
 
 
 def sql(text: str) -> LiteralString:
@@ -90,29 +94,31 @@ async def read(connection: Connection, table: Table, statements: Statements, key
     return decode(table, found[0] if found else None)
 
 
-async def write(connection: Connection, table: Table, statements: Statements, slots: Sequence[Slot]) -> None:
-    """Write the net change: one statement for the rows that are, one for those that are no more."""
+def changes(table: Table, statements: Statements, slots: Sequence[Slot]) -> list[Part]:
+    """What brings the net change of a table to the database: the rows that are, and those that are no more."""
+    parts: list[Part] = []
     kept = [slot.row for slot in slots if slot.row is not None]
     if kept:
-        await connection.execute(statements.upsert, (encode(kept),), prepare=True)
+        parts.append((statements.upsert, (encode(kept),)))
     if len(kept) < len(slots):
         gone = [key_object(table, slot.key) for slot in slots if slot.row is None]
-        await connection.execute(statements.delete, (encode(gone),), prepare=True)
+        parts.append((statements.delete, (encode(gone),)))
+    return parts
 
 
-async def flush(connection: Connection) -> None:
-    """Send what the driver holds back: in pipeline mode it never sends the rest of what the socket did not take at once.
+async def execute(connection: Connection, parts: Sequence[Part]) -> None:
+    """Carry out statements that touch different rows as one: one round trip, all or nothing."""
+    if parts:
+        given = [value for _, values in parts for value in values]
+        await connection.execute(_together(tuple(text for text, _ in parts)), given, prepare=True)
 
-    Without this, rows that are larger than the socket's buffer (about 200 KB on a Unix socket) would be waited for for ever.
-    """
-    loop = asyncio.get_running_loop()
-    while connection.pgconn.flush():
-        writable = asyncio.Event()
-        loop.add_writer(connection.pgconn.socket, writable.set)
-        try:
-            await writable.wait()
-        finally:
-            loop.remove_writer(connection.pgconn.socket)
+
+@lru_cache
+def _together(texts: tuple[LiteralString, ...]) -> LiteralString:
+    """The last one is the statement, the others, which change rows, go with it."""
+    *others, last = texts
+    with_others = ", ".join(f"part_{number} AS ({text})" for number, text in enumerate(others))
+    return sql(f"WITH {with_others} {last}") if others else last
 
 
 async def load(connection: Connection, table: Table, copy_statement: LiteralString, slots: Sequence[Slot]) -> None:
@@ -129,9 +135,9 @@ async def load(connection: Connection, table: Table, copy_statement: LiteralStri
 
 
 async def merge(connection: Connection, table: Table, statements: Statements, slots: Sequence[Slot]) -> None:
-    """The same as `write` for many rows: COPY into a staging table, and from there in one statement."""
+    """The same as `changes` for many rows: COPY into a staging table, and from there in one statement."""
     await connection.execute(statements.stage)
     await load(connection, table, statements.copy_staging, slots)
     await connection.execute(statements.merge)
     await connection.execute("DROP TABLE staging")
-    await write(connection, table, statements, [slot for slot in slots if slot.row is None])
+    await execute(connection, changes(table, statements, [slot for slot in slots if slot.row is None]))

@@ -165,6 +165,30 @@ async def test_a_view_is_rebuilt_under_a_working_projector(connect: Callable[[],
     assert found.differences == ()
 
 
+async def test_a_rebuild_and_a_working_projector_never_wait_for_each_other_in_a_circle(
+    connect: Callable[[], Any], projecting: Projecting, pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The projector's one statement takes tables, then positions; a rebuild that took them the other way round would deadlock."""
+    world = history(seed=12, steps=20)
+    async with projecting(world.store):
+        connection = await connect()
+        work = asyncio.create_task(_rebuild_often(connection, world))
+        while not work.done():
+            world.step()
+            await asyncio.sleep(0.001)
+        await work
+        await connection.close()
+        assert await positions.wait(pool.connection, "status", await world.store.head(), 20)
+        found = await verify_store(pool.connection, world.store, ALL)
+    assert found.differences == ()
+    assert "views stand still" not in caplog.text
+
+
+async def _rebuild_often(connection: Any, world: Any) -> None:
+    for _ in range(20):
+        await rebuild(connection, world.store, VIEWS["status"])
+
+
 async def test_a_new_definition_is_rebuilt_at_the_start(projecting: Projecting, pool: Pool) -> None:
     """The digest beside the position tells that the rows were made by another fold."""
     world = history(seed=9, steps=60)

@@ -29,14 +29,14 @@ APPEND = "infra.appender:Appender._call"
 POINTS = {
     "before the append": KillPoint(APPEND, "before"),
     "after the append, before the answer": KillPoint(APPEND, "after"),
-    "between rows and position": KillPoint("projections.rows:flush", "after"),
+    "before rows and position": KillPoint("projections.rows:execute", "before"),
     "after rows and position": KillPoint("projections.projector:Projector._apply", "after"),
     "between publish and position": KillPoint("infra.bridge:Bridge._publish_all", "after"),
     "between publish and acknowledgement": KillPoint("infra.relay:Relay._settle", "before"),
 }
 OF_ROLE = {
     "gateway": ("before the append", "after the append, before the answer"),
-    "projector": ("between rows and position", "after rows and position"),
+    "projector": ("before rows and position", "after rows and position"),
     "relay": ("between publish and position", "between publish and acknowledgement"),
     "reconciler": ("before the append", "after the append, before the answer"),
 }
