@@ -27,23 +27,26 @@ Found = tuple[int, Page | None]
 
 
 class Pace:
-    """Rests after a page once pages follow each other closely: a burst of pages is free, then each costs a pause."""
+    """Rests after a page once pages follow each other closely: a burst of pages is free, then each takes its time.
 
-    def __init__(self, pause_seconds: float = 0.004, burst: int = 8) -> None:
-        self._pause = pause_seconds
+    What the page has taken already counts, so that a slow consumer is not delayed twice.
+    """
+
+    def __init__(self, page_seconds: float = 0.004, burst: int = 8) -> None:
+        self._page_seconds = page_seconds
         self._burst = burst
         self._credit = float(burst)
         self._at = time.monotonic()
 
     async def rest(self) -> None:
         """Call after a page that was not full."""
-        now = time.monotonic()
-        self._credit = min(self._burst, self._credit + (now - self._at) / (4 * self._pause))
-        self._at = now
+        taken = time.monotonic() - self._at
+        self._credit = min(self._burst, self._credit + taken / (4 * self._page_seconds))
         if self._credit >= 1:
             self._credit -= 1
-            return
-        await asyncio.sleep(self._pause)
+        elif taken < self._page_seconds:
+            await asyncio.sleep(self._page_seconds - taken)
+        self._at = time.monotonic()
 
 
 class PostgresFeed:
