@@ -17,8 +17,9 @@ from domain.ports import Blobs
 from domain.refusals import Refusal
 from domain.run.commands import RegisterRepository, TriggerRun
 from domain.run.state import Run
-from domain.workflow import dispatch, reader, support, triggers
+from domain.workflow import dispatch, reader, triggers
 from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.gather import gather
 from domain.workflow.model import Workflow
 
 _PLANNED_VERSION = 2
@@ -47,8 +48,8 @@ class TriggerRequest(msgspec.Struct, frozen=True):
     """An event with all that runs of it need.
 
     key: identifies the event within the tenant (Idempotency-Key with its scope, or a delivery id); one run a workflow
-    comes of it. changed_paths: for path filters; None: unknown, then path filters let everything pass. jobs and matrix
-    narrow the plan (`run -j`, `--matrix`).
+    comes of it. called: files of the commit that answer no event here and may be called. changed_paths: for path filters;
+    None: unknown, then path filters let everything pass. jobs and matrix narrow the plan (`run -j`, `--matrix`).
     """
 
     key: str
@@ -65,6 +66,7 @@ class TriggerRequest(msgspec.Struct, frozen=True):
     matrix: dict[str, tuple[str, ...]] = {}
     head_ref: str = ""
     base_ref: str = ""
+    called: tuple[WorkflowFile, ...] = ()
 
 
 class TriggeredRun(msgspec.Struct, frozen=True):
@@ -126,6 +128,7 @@ def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], l
     matches: list[_Match] = []
     rejected: list[NotTriggered] = []
     diagnostics: list[Diagnostic] = []
+    texts = {file.path: file.text for file in (*request.called, *request.workflows)}
     for file in request.workflows:
         workflow, found = reader.read(file.path, file.text)
         diagnostics.extend(found)
@@ -135,7 +138,8 @@ def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], l
         if not verdict.matched:
             rejected.append(NotTriggered(file.path, verdict.reason))
             continue
-        diagnostics.extend(support.unsupported(workflow))
+        workflow, problems = gather(workflow, texts)
+        diagnostics.extend(problems)
         inputs: dict[str, Any] = {}
         if request.event == "workflow_dispatch":
             inputs, wrong = dispatch.dispatch_inputs(workflow, request.inputs)

@@ -23,6 +23,8 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RunTriggered": (run.RunTriggered, 1),
     "RunPlanned": (run.RunPlanned, 1),
     "NodeExpanded": (run.NodeExpanded, 1),
+    "NodeCalled": (run.NodeCalled, 1),
+    "CallConcluded": (run.CallConcluded, 1),
     "JobHeld": (run.JobHeld, 1),
     "JobAdmitted": (run.JobAdmitted, 1),
     "RunHeld": (run.RunHeld, 1),

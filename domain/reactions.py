@@ -52,9 +52,13 @@ def afterwards(state: Any, event: Any) -> tuple[CancelJob, ...]:
                 return ()
             reason = "fail-fast: another job of the matrix failed"
             return tuple(CancelJob(sibling, reason) for sibling, result in node.jobs.items() if not result)
+        case run.CallConcluded(result="failure") if event.run_attempt == state.run_attempt and state.nodes[event.node].fail_fast:
+            reason = "fail-fast: another call of the matrix failed"
+            prefixes = tuple(f"{prefix}/" for prefix, call in state.nodes[event.node].calls.items() if call.cancelled)
+            return tuple(CancelJob(live, reason) for live in state.live_jobs(prefixes))
         case _:
             return ()
 
 
-AFTERWARDS = (run.RunCancellationRequested, run.JobConcluded)
+AFTERWARDS = (run.RunCancellationRequested, run.JobConcluded, run.CallConcluded)
 """The event types that `afterwards` looks at."""

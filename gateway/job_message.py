@@ -8,9 +8,9 @@ import msgspec
 from commands.handle import Handler
 from commands.sources import SourceLoader
 from domain.job.state import Acquired
-from domain.run.advance import needs_context
+from domain.run.advance import inputs_context, needs_context
 from domain.run.state import Run
-from domain.workflow import contexts, step_order
+from domain.workflow import calls, contexts, step_order
 from domain.workflow.model import Job
 from runner import wire
 
@@ -28,7 +28,7 @@ class JobMessages:
         run: Run = await self._handler.state(spec.run, "run")
         workflow = await self._sources.workflow(spec.plan)
         payload = await self._sources.payload(run.facts.payload)
-        written = workflow.jobs[spec.key]
+        scope, written = calls.definition(workflow, spec.key)
         definition = msgspec.structs.replace(written, steps=step_order.in_order(written.steps))
         return wire.JobMessage(
             job=job.life.job,
@@ -37,23 +37,24 @@ class JobMessages:
             epoch=lease.epoch,
             lease=lease.lease,
             name=spec.name,
+            key=spec.key,
             definition=definition,
-            workflow_env=workflow.env,
-            workflow_defaults=workflow.defaults,
+            workflow_env=scope.env,
+            workflow_defaults=scope.defaults,
             github=contexts.github(run.facts, run=run.run, run_attempt=spec.run_attempt, actor=run.actor, payload=payload),
             matrix=spec.matrix,
-            strategy=strategy_context(run, definition, job.life.job),
+            strategy=strategy_context(run, spec.key, definition, job.life.job),
             needs=needs_context(run, spec.needs),
-            inputs=run.facts.inputs,
+            inputs=inputs_context(run, spec.key),
             source=wire.Source(url=run.facts.source_url, sha=run.facts.sha, ref=run.facts.ref),
             timeout_seconds=spec.timeout_seconds,
             cancel_timeout_seconds=spec.cancel_timeout_seconds,
         )
 
 
-def strategy_context(run: Run, definition: Job, job: UUID) -> dict[str, Any]:
+def strategy_context(run: Run, key: str, definition: Job, job: UUID) -> dict[str, Any]:
     """The `strategy` context: this job's place among the instances of its node."""
-    node = run.nodes[definition.key]
+    node = run.nodes[key]
     siblings = list(node.jobs)
     total = len(siblings)
     declared = definition.strategy.max_parallel if definition.strategy is not None else None

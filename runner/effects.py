@@ -29,7 +29,7 @@ def effect_key(message: wire.JobMessage, step: Step, inputs: dict[str, Any], mas
     """sha256 over run, job key, matrix instance, step index, definition and input digest."""
     definition = sha256(canonical(step))
     digest = sha256(masker.mask(canonical(inputs)))
-    return sha256(canonical([str(message.run), message.definition.key, message.matrix, step.index, definition, digest]))
+    return sha256(canonical([str(message.run), message.key or message.definition.key, message.matrix, step.index, definition, digest]))
 
 
 def result_digest(complete: wire.Complete) -> str:

@@ -52,7 +52,11 @@ class Source(Wire, frozen=True, kw_only=True):
 
 
 class JobMessage(Wire, frozen=True, kw_only=True):
-    """All that a runner needs to execute one attempt. Contexts are as GitHub names them; `needs` as in `needs.*`."""
+    """All that a runner needs to execute one attempt. Contexts are as GitHub names them; `needs` as in `needs.*`.
+
+    key: the job's place in the plan, e.g. "build/test" for the job "test" of the workflow that "build" calls; "" where it
+    is the definition's own key.
+    """
 
     job: UUID
     run: UUID
@@ -60,6 +64,7 @@ class JobMessage(Wire, frozen=True, kw_only=True):
     epoch: int
     lease: UUID
     name: str
+    key: str = ""
     definition: Job
     workflow_env: dict[str, Any] | str = {}
     workflow_defaults: Defaults = Defaults()

@@ -15,6 +15,8 @@ InAttempt = (
     | e.RunHeld
     | e.RunAdmitted
     | e.NodeExpanded
+    | e.NodeCalled
+    | e.CallConcluded
     | e.JobHeld
     | e.JobAdmitted
     | e.NodeSkipped
@@ -27,14 +29,16 @@ InAttempt = (
 
 
 class Progress(msgspec.Struct):
-    """One run attempt as the checker sees it. results: node to its result once all its jobs are concluded.
+    """One run attempt as the checker sees it. results: node or call to its result once all its jobs are concluded.
 
-    held: jobs that may not be queued; limits: how many jobs of a node may be under way; waiting: the whole run is held.
+    calls: of each node that calls a workflow, the nodes of each call by its prefix. held: jobs that may not be queued;
+    limits: how many jobs of a node may be under way; waiting: the whole run is held.
     """
 
     nodes: dict[str, e.PlannedNode]
     open: dict[str, dict[UUID, str]] = {}
     results: dict[str, str] = {}
+    calls: dict[str, dict[str, tuple[str, ...]]] = {}
     held: dict[UUID, str] = {}
     limits: dict[str, int] = {}
     waiting: bool = False
@@ -89,6 +93,13 @@ class RunLedger:
                 run.open[data.node] = {instance.job: "" for instance in data.instances}
                 for instance in data.instances:
                     self._node_of[instance.job] = (event.stream, data.run_attempt, data.node)
+            case e.NodeCalled():
+                yield from self._ready(run, data.node)
+                yield from self._condition(run, data.node)
+                run.calls[data.node] = {call.prefix: tuple(node.key for node in call.nodes) for call in data.calls}
+                run.nodes.update((node.key, node) for call in data.calls for node in call.nodes)
+            case e.CallConcluded():
+                yield from self._call_concluded(run, data)
             case e.NodeSkipped() | e.NodeFailed():
                 yield from self._ready(run, data.node)
                 run.results[data.node] = "skipped" if isinstance(data, e.NodeSkipped) else "failure"
@@ -106,7 +117,7 @@ class RunLedger:
         if planned is None:
             yield 5, f"node {node} is not in the plan"
             return
-        if node in run.open or node in run.results:
+        if node in run.open or node in run.calls or node in run.results:
             yield 5, f"node {node} was opened twice"
         waiting = [key for key in planned.needs if key not in run.results]
         if waiting:
@@ -122,6 +133,22 @@ class RunLedger:
         bad = [key for key in planned.needs if run.results.get(key) in ("failure", "cancelled", "skipped")]
         if bad:
             yield 5, f"node {node} has no `if:` and was opened although {', '.join(bad)} did not succeed"
+
+    def _call_concluded(self, run: Progress, data: e.CallConcluded) -> Iterator[Finding]:
+        calls = run.calls.get(data.node, {})
+        children = calls.get(data.call)
+        if children is None or data.call in run.results:
+            yield 6, f"{data.call} is not an open call of node {data.node}"
+            return
+        missing = [key for key in children if key not in run.results]
+        if missing:
+            yield 6, f"the call {data.call} was concluded before its nodes {', '.join(missing)}"
+        expected = _worst([run.results.get(key, "") for key in children])
+        if data.result != expected and not data.message:
+            yield 6, f"the call {data.call} is concluded {data.result}; its jobs make it {expected}"
+        run.results[data.call] = data.result
+        if all(prefix in run.results for prefix in calls):
+            run.results[data.node] = _worst([run.results[prefix] for prefix in calls])
 
     def _queued(self, event: Recorded) -> Iterator[Finding]:
         place = self._node_of.get(event.stream)

@@ -22,7 +22,7 @@ from domain.run import events as e
 from domain.run.evolve import evolve
 from domain.run.state import Node, Run, ancestors
 from domain.scheduling.lanes import lane_of
-from domain.workflow import contexts, plan
+from domain.workflow import calls, contexts, plan
 from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
 
@@ -39,6 +39,10 @@ class Advance(msgspec.Struct, frozen=True):
 
     events: tuple[e.RunEvent, ...]
     commands: tuple[Any, ...]
+
+
+Opened = tuple[list[e.RunEvent], list[CreateJob], list[ClaimConcurrency]]
+"""The events that open a node, the jobs to create and the groups that these claim."""
 
 
 def begin(run: Run, sources: Sources, meta: Meta) -> Advance:
@@ -83,9 +87,8 @@ def advance(run: Run, sources: Sources, meta: Meta) -> Advance:
         admitted, following = admission.admit(run, node)
         events.extend(admitted)
         commands.extend(following)
-    while ready := [node for node in run.nodes.values() if _is_ready(run, node)]:
-        for node in ready:
-            opened, created, claims = _open(run, node, sources)
+    while steps := _next(run, sources):
+        for opened, created, claims in steps:
             for event in opened:
                 run = evolve(run.run, run, event, meta)
             events.extend(opened)
@@ -95,6 +98,31 @@ def advance(run: Run, sources: Sources, meta: Meta) -> Advance:
         events.append(e.RunCompleted(run.run_attempt, _conclusion(run)))
         commands.extend(_release(run))
     return Advance(tuple(events), (*creates, *commands))
+
+
+def _next(run: Run, sources: Sources) -> list[Opened]:
+    """What can be told now: calls whose jobs are all done; where there are none, nodes that are ready."""
+    ended = [_end_call(run, node, prefix, sources) for node in run.nodes.values() for prefix in node.calls if _is_over(run, node, prefix)]
+    if ended:
+        return [([event], [], []) for event in ended]
+    return [_open(run, node, sources) for node in run.nodes.values() if _is_ready(run, node)]
+
+
+def _is_over(run: Run, node: Node, prefix: str) -> bool:
+    return not node.calls[prefix].result and all(child.phase == "done" for child in run.nodes_of(prefix))
+
+
+def _end_call(run: Run, node: Node, prefix: str, sources: Sources) -> e.CallConcluded:
+    """A call's result from its jobs, and its outputs."""
+    key, children = node.planned.key, run.nodes_of(prefix)
+    jobs = {calls.local_key(child.planned.key): {"result": child.result, "outputs": child.outputs} for child in children}
+    called, _ = calls.definition(sources.workflow, children[0].planned.key)
+    result = plan.run_conclusion([child.result for child in children])
+    try:
+        outputs = calls.outputs(called, {**run_contexts(run, sources.payload, prefix), "jobs": jobs})
+    except PlanError as error:
+        return e.CallConcluded(run.run_attempt, key, prefix, "failure", message=error.diagnostic(called).one_line())
+    return e.CallConcluded(run.run_attempt, key, prefix, result, outputs)
 
 
 def _release(run: Run) -> tuple[ReleaseConcurrency, ...]:
@@ -107,10 +135,16 @@ def _conclusion(run: Run) -> str:
 
 
 def _is_ready(run: Run, node: Node) -> bool:
-    return node.phase == "pending" and all(run.nodes[key].phase == "done" for key in node.planned.needs)
+    if node.phase != "pending" or not all(run.nodes[key].phase == "done" for key in node.planned.needs):
+        return False
+    prefix = calls.prefix_of(node.planned.key)
+    return not prefix or _is_under_way(run.nodes[calls.caller_of(prefix)], prefix)
 
 
-Opened = tuple[list[e.RunEvent], list[CreateJob], list[ClaimConcurrency]]
+def _is_under_way(caller: Node, prefix: str) -> bool:
+    """Whether `max-parallel` lets this call's jobs in: the first calls that are not done yet are under way."""
+    left = [each for each, call in caller.calls.items() if not call.result]
+    return prefix in left[: caller.max_parallel or len(left)]
 
 
 def _open(run: Run, node: Node, sources: Sources) -> Opened:
@@ -120,7 +154,7 @@ def _open(run: Run, node: Node, sources: Sources) -> Opened:
         key,
         planning_contexts(run, node, sources.payload),
         ancestors(run, key),
-        cancelled=run.cancelled,
+        cancelled=run.cancelled or _is_cancelled(run, key),
         matrix_filter=run.matrix or None,
     )
     sole = ids.job_id(run.run, run.run_attempt, key, "")
@@ -133,6 +167,8 @@ def _open(run: Run, node: Node, sources: Sources) -> Opened:
             waiting = {each.job for each in held}
             created = [replace(command, hold=command.job in waiting) for command in created]
             return [expanded, *held], created, [admission.claim(run, each) for each in held if each.reason == "concurrency"]
+        case plan.Called():
+            return [_called(run, node, verdict, sources)], [], []
         case plan.Skipped():
             skipped = e.NodeSkipped(run.run_attempt, key, sole, verdict.reason, verdict.trace)
             command = CreateJob(sole, _bare_spec(run, node), skip=verdict.reason, condition=verdict.condition, trace=verdict.trace)
@@ -142,20 +178,46 @@ def _open(run: Run, node: Node, sources: Sources) -> Opened:
             return [failed], [CreateJob(sole, _bare_spec(run, node), fail="plan_failed")], []
 
 
+def _called(run: Run, node: Node, verdict: plan.Called, sources: Sources) -> e.NodeCalled:
+    """The nodes of the called workflow join the plan, once for each call."""
+    key = node.planned.key
+    uses = calls.definition(sources.workflow, key)[1].uses or ""
+    planned = []
+    for call in verdict.calls:
+        named = replace(call, name=_full_name(run, node, call.name))
+        nodes = plan.nodes(sources.workflow.called[uses], call=named)
+        planned.append(e.PlannedCall(call.prefix, named.name, nodes, call.matrix, call.inputs))
+    limit = verdict.max_parallel or 0
+    return e.NodeCalled(run.run_attempt, key, uses, tuple(planned), verdict.trace, fail_fast=verdict.fail_fast, max_parallel=limit)
+
+
 def planning_contexts(run: Run, node: Node, payload: Mapping[str, Any]) -> dict[str, Any]:
     """The contexts that a job's `if`, `strategy`, `runs-on` and `name` may read."""
-    return {**run_contexts(run, payload), "needs": needs_context(run, node.planned.needs)}
+    contexts = run_contexts(run, payload, calls.prefix_of(node.planned.key))
+    return {**contexts, "needs": needs_context(run, node.planned.needs)}
 
 
-def run_contexts(run: Run, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The contexts that keys of the whole workflow may read."""
+def inputs_context(run: Run, key: str) -> dict[str, Any]:
+    """The `inputs` of a node: those of the call that it belongs to, else those of the run."""
+    call = run.call_of(key)
+    return call.planned.inputs if call is not None else run.facts.inputs
+
+
+def run_contexts(run: Run, payload: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The contexts that keys of a whole workflow may read. prefix: of the call, where it is a called one."""
     github = contexts.github(run.facts, run=run.run, run_attempt=run.run_attempt, actor=run.actor, payload=payload)
-    return {"github": github, "inputs": run.facts.inputs, "vars": {}}
+    return {"github": github, "inputs": inputs_context(run, calls.key_in(prefix, "")), "vars": {}}
 
 
 def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:
-    """The `needs` context: result and outputs of each direct need."""
-    return {key: {"result": run.nodes[key].result, "outputs": run.nodes[key].outputs} for key in needs}
+    """The `needs` context: result and outputs of each direct need, by the id of the job in its file."""
+    return {calls.local_key(key): {"result": run.nodes[key].result, "outputs": run.nodes[key].outputs} for key in needs}
+
+
+def _is_cancelled(run: Run, key: str) -> bool:
+    """Whether a call that the node belongs to, at any depth, was cancelled because another one of its matrix failed."""
+    call = run.call_of(key)
+    return call is not None and (call.cancelled or _is_cancelled(run, calls.caller_of(call.planned.prefix)))
 
 
 def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
@@ -164,7 +226,7 @@ def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
         run,
         node,
         instance=instance.instance,
-        name=instance.name,
+        name=_full_name(run, node, instance.name),
         labels=instance.labels,
         steps=instance.steps,
         timeout_seconds=instance.timeout_seconds,
@@ -174,6 +236,12 @@ def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
         continue_on_error=instance.continue_on_error,
     )
     return CreateJob(job, spec, lane=lane_of(run.facts.event), tenant=run.tenant, fair_key=str(run.facts.repository))
+
+
+def _full_name(run: Run, node: Node, name: str) -> str:
+    """What people see: `caller / called`, as on GitHub."""
+    call = run.call_of(node.planned.key)
+    return f"{call.planned.name} / {name}" if call is not None else name
 
 
 def _bare_spec(run: Run, node: Node) -> JobCreated:

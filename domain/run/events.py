@@ -81,6 +81,39 @@ class NodeExpanded(RunEvent, frozen=True):
     fail_fast: bool = False
 
 
+class PlannedCall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One call of a workflow, and the nodes that join the plan for it. prefix: what their keys begin with."""
+
+    prefix: str
+    name: str
+    nodes: tuple[PlannedNode, ...]
+    matrix: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+
+
+class NodeCalled(RunEvent, frozen=True):
+    """A node that calls a workflow became ready. max_parallel: how many calls may be under way at once, 0: all."""
+
+    run_attempt: int
+    node: str
+    uses: str
+    calls: tuple[PlannedCall, ...]
+    trace: tuple[Trace, ...] = ()
+    fail_fast: bool = False
+    max_parallel: int = 0
+
+
+class CallConcluded(RunEvent, frozen=True):
+    """All jobs of a call are done. message: why its outputs could not be told, which counts as a failure."""
+
+    run_attempt: int
+    node: str
+    call: str
+    result: str
+    outputs: dict[str, str] = {}
+    message: str = ""
+
+
 class JobHeld(RunEvent, frozen=True):
     """A job of an expanded node may not enter the queue yet.
 

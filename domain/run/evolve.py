@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from domain.envelope import Meta
 from domain.job.evolve import ImpossibleHistoryError
 from domain.run import events as e
-from domain.run.state import Node, Run
+from domain.run.state import CallState, Node, Run
 from domain.workflow.plan import run_conclusion
 
 
@@ -39,6 +39,13 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
         case e.NodeExpanded():
             jobs = {instance.job: "" for instance in event.instances}
             return _with(state, event.node, phase="open", jobs=jobs, fail_fast=event.fail_fast)
+        case e.NodeCalled():
+            calls = {call.prefix: CallState(call) for call in event.calls}
+            children = {node.key: Node(node) for call in event.calls for node in call.nodes}
+            after = _with(state, event.node, phase="open", calls=calls, fail_fast=event.fail_fast, max_parallel=event.max_parallel)
+            return replace(after, nodes={**after.nodes, **children})
+        case e.CallConcluded():
+            return _call_concluded(state, event)
         case e.JobHeld():
             node = state.nodes[event.node]
             groups = {**node.groups, event.job: event.group} if event.reason == "concurrency" else node.groups
@@ -65,6 +72,22 @@ def _with(state: Run, key: str, **changes: object) -> Run:
     return replace(state, nodes={**state.nodes, key: replace(state.nodes[key], **changes)})
 
 
+def _call_concluded(state: Run, event: e.CallConcluded) -> Run:
+    node = state.nodes[event.node]
+    calls = {**node.calls, event.call: replace(node.calls[event.call], result=event.result)}
+    if event.result == "failure" and node.fail_fast:
+        calls = {prefix: call if call.result else replace(call, cancelled=True) for prefix, call in calls.items()}
+    facts: dict[str, Any] = {"calls": calls, "outputs": _merged(node.outputs, event.outputs)}
+    if all(call.result for call in calls.values()):
+        facts |= {"phase": "done", "result": run_conclusion([call.result for call in calls.values()])}
+    return _with(state, event.node, **facts)
+
+
+def _merged(outputs: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """As on GitHub: of several instances that set the same output, the last one that finished wins, if it is not empty."""
+    return {**outputs, **{name: value for name, value in more.items() if value or name not in outputs}}
+
+
 def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
     return {each: value for each, value in items.items() if each != job}
 
@@ -72,9 +95,7 @@ def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
 def _concluded(state: Run, event: e.JobConcluded) -> Run:
     node = state.nodes[event.node]
     jobs = {**node.jobs, event.job: event.result}
-    # As on GitHub: of several instances that set the same output, the last one that finished wins, if it is not empty.
-    outputs = {**node.outputs, **{name: value for name, value in event.outputs.items() if value or name not in node.outputs}}
-    facts: dict[str, Any] = {"jobs": jobs, "outputs": outputs}
+    facts: dict[str, Any] = {"jobs": jobs, "outputs": _merged(node.outputs, event.outputs)}
     if event.job in node.held:
         facts["held"] = _without(node.held, event.job)
     if event.job in node.groups:

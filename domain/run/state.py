@@ -6,13 +6,23 @@ from uuid import UUID
 
 import msgspec
 
-from domain.run.events import JobHeld, PlannedNode, RunHeld, RunTriggered
+from domain.run.events import JobHeld, PlannedCall, PlannedNode, RunHeld, RunTriggered
+from domain.workflow.calls import caller_of, local_key, prefix_of
+
+
+class CallState(msgspec.Struct, frozen=True):
+    """A call of a workflow. result: set once all its jobs are done; cancelled: another call of the matrix failed."""
+
+    planned: PlannedCall
+    result: str = ""
+    cancelled: bool = False
 
 
 class Node(msgspec.Struct, frozen=True):
     """A node of the plan. jobs: each instance's result, "" while it is not done. result: set once the node is done.
 
     held: the jobs that may not enter the queue yet. groups: the concurrency group that a job waits for or holds.
+    calls: of a node that calls a workflow, by their prefix; then there are no jobs. max_parallel: of the calls, 0: all.
     """
 
     planned: PlannedNode
@@ -23,6 +33,8 @@ class Node(msgspec.Struct, frozen=True):
     fail_fast: bool = False
     held: dict[UUID, JobHeld] = {}
     groups: dict[UUID, UUID] = {}
+    calls: dict[str, CallState] = {}
+    max_parallel: int = 0
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -45,18 +57,28 @@ class Run(msgspec.Struct, frozen=True):
     cancelled: bool = False
     conclusion: str | None = None
 
-    def live_jobs(self) -> list[UUID]:
-        """The jobs that exist and are not done, in plan order."""
-        return [job for node in self.nodes.values() for job, result in node.jobs.items() if not result]
+    def live_jobs(self, prefixes: tuple[str, ...] = ("",)) -> list[UUID]:
+        """The jobs that exist and are not done, in plan order. prefixes: of the keys of the nodes that count."""
+        nodes = [node for key, node in self.nodes.items() if key.startswith(prefixes)]
+        return [job for node in nodes for job, result in node.jobs.items() if not result]
+
+    def call_of(self, key: str) -> CallState | None:
+        """The call that a node belongs to; None for a job of the file itself."""
+        prefix = prefix_of(key)
+        return self.nodes[caller_of(prefix)].calls[prefix] if prefix else None
+
+    def nodes_of(self, prefix: str) -> list[Node]:
+        """The nodes that a call added, without those of calls within it."""
+        return [node for key, node in self.nodes.items() if prefix_of(key) == prefix]
 
 
 def ancestors(run: Run, node: str) -> dict[str, str]:
-    """The results of all transitive needs of a node, by key."""
+    """The results of all transitive needs of a node, by the id of the job in its file."""
     found: dict[str, str] = {}
     pending = list(run.nodes[node].planned.needs)
     while pending:
         key = pending.pop()
-        if key not in found:
-            found[key] = run.nodes[key].result
+        if local_key(key) not in found:
+            found[local_key(key)] = run.nodes[key].result
             pending.extend(run.nodes[key].planned.needs)
     return found

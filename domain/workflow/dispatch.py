@@ -37,14 +37,14 @@ def dispatch_inputs(workflow: Workflow, given: Mapping[str, Any]) -> tuple[dict[
             if input_.get("required") and (value is None or value == ""):
                 found.append(_fault(workflow, "WF302", f'the input "{name}" is required', f"give it with --input {name}=VALUE"))
                 continue
-        typed, fault = _typed(input_, value)
+        typed, fault = typed_input(input_, value)
         if fault is not None:
             found.append(_fault(workflow, "WF303", f'the input "{name}" cannot be "{to_text(value)[:100]}"', fault))
         inputs[name] = typed
     return inputs, found
 
 
-def _typed(declared: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
+def typed_input(declared: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
     """The value in the input's type, and what it must be where it is not."""
     kind = declared.get("type", "string")
     if value is None:

@@ -72,6 +72,11 @@ class Evaluator:
         """The same with the contexts of one instance."""
         return Evaluator({**self._contexts, "matrix": matrix, "strategy": strategy})
 
+    @property
+    def base(self) -> dict[str, Any]:
+        """The contexts that every key of a workflow may read, but for its inputs."""
+        return {name: value for name, value in self._contexts.items() if name in ("github", "vars")}
+
     def value(self, key: str, written: Any) -> Any:
         """A value as written, of any shape, with all its expressions evaluated."""
         if isinstance(written, str):

@@ -103,7 +103,10 @@ class Job(Model, frozen=True, kw_only=True):
 
 
 class Workflow(Model, frozen=True, kw_only=True):
-    """A whole file. on: event name to its filters as written (`{}` where it has none)."""
+    """A whole file. on: event name to its filters as written (`{}` where it has none).
+
+    called: the workflows that it calls, and that those call, by their reference; filled in when a run is started.
+    """
 
     path: str
     jobs: dict[str, Job]
@@ -114,3 +117,4 @@ class Workflow(Model, frozen=True, kw_only=True):
     defaults: Defaults = Defaults()
     permissions: dict[str, str] | str | None = None
     concurrency: dict[str, Any] | str | None = None
+    called: dict[str, "Workflow"] = {}

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.job.events import PlannedStep, Trace
 from domain.retry import RetryPolicy
 from domain.run.events import PlannedNode
+from domain.workflow import calls, step_order
 from domain.workflow import contexts as shaping
 from domain.workflow import matrix as matrices
-from domain.workflow import step_order
+from domain.workflow.calls import Call
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.expression_error import ExpressionError
@@ -51,6 +53,15 @@ class Expanded(msgspec.Struct, frozen=True):
     max_parallel: int | None = None
 
 
+class Called(msgspec.Struct, frozen=True):
+    """The node's condition holds; it calls a workflow, once for each combination of its matrix."""
+
+    calls: tuple[Call, ...]
+    trace: tuple[Trace, ...] = ()
+    fail_fast: bool = True
+    max_parallel: int | None = None
+
+
 class Skipped(msgspec.Struct, frozen=True):
     """The node does not run. reason: "needs" where a job before it did not succeed, else "condition"."""
 
@@ -68,8 +79,11 @@ class Broken(msgspec.Struct, frozen=True):
 Contexts = Mapping[str, Any]
 
 
-def nodes(workflow: Workflow, only: tuple[str, ...] = ()) -> tuple[PlannedNode, ...]:
-    """The DAG in topological order, as near to the file's order as that allows. only: these jobs and all they need."""
+def nodes(workflow: Workflow, only: tuple[str, ...] = (), call: Call | None = None) -> tuple[PlannedNode, ...]:
+    """The DAG in topological order, as near to the file's order as that allows. only: these jobs and all they need.
+
+    call: the call that these nodes belong to, where the workflow is a called one.
+    """
     wanted = _with_needs(workflow, only) if only else set(workflow.jobs)
     ordered: dict[str, PlannedNode] = {}
     waiting = [job for key, job in workflow.jobs.items() if key in wanted]
@@ -78,7 +92,12 @@ def nodes(workflow: Workflow, only: tuple[str, ...] = ()) -> tuple[PlannedNode, 
         assert ready, "the reader refuses needs in a circle"  # noqa: S101 - the impossible is an assertion
         ordered.update((job.key, _node(job)) for job in ready)
         waiting = [job for job in waiting if job.key not in ordered]
-    return tuple(ordered.values())
+    return tuple(ordered.values()) if call is None else tuple(_within(call, node) for node in ordered.values())
+
+
+def _within(call: Call, node: PlannedNode) -> PlannedNode:
+    needs = tuple(calls.key_in(call.prefix, need) for need in node.needs)
+    return replace(node, key=calls.key_in(call.prefix, node.key), name=f"{call.name} / {node.name}", needs=needs)
 
 
 def _node(job: Job) -> PlannedNode:
@@ -112,13 +131,14 @@ def expand(
     *,
     cancelled: bool = False,
     matrix_filter: Mapping[str, tuple[str, ...]] | None = None,
-) -> Expanded | Skipped | Broken:
+) -> Expanded | Called | Skipped | Broken:
     """What the node `key` becomes now that all its needs are done.
 
     contexts: github, inputs, vars and needs. ancestors: results of all transitive needs, which the status functions look
     at. matrix_filter: keep only combinations with one of these values (as text) for each axis that they have.
     """
-    job = workflow.jobs[key]
+    root = workflow
+    workflow, job = calls.definition(root, key)
     functions = status_functions(ancestors, contexts.get("needs", {}), cancelled=cancelled)
     try:
         holds, trace = trace_condition(job.condition, contexts, functions)
@@ -127,7 +147,7 @@ def expand(
     if not holds:
         return _skipped(job, ancestors, trace)
     try:
-        return _expanded(job, Evaluator(contexts), trace, matrix_filter or {})
+        return _expanded(root, key, Evaluator(contexts), trace, matrix_filter or {})
     except PlanError as error:
         return Broken(error.diagnostic(workflow, job))
 
@@ -159,7 +179,10 @@ def _skipped(job: Job, ancestors: Mapping[str, str], trace: tuple[Trace, ...]) -
     return Skipped("condition", condition, trace)
 
 
-def _expanded(job: Job, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_filter: Mapping[str, tuple[str, ...]]) -> Expanded | Skipped:
+def _expanded(
+    root: Workflow, key: str, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_filter: Mapping[str, tuple[str, ...]]
+) -> Expanded | Called | Skipped:
+    _, job = calls.definition(root, key)
     strategy = evaluator.strategy(job)
     combinations = strategy.combinations
     if matrix_filter and combinations:
@@ -168,11 +191,22 @@ def _expanded(job: Job, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_f
             chosen = " ".join(f"{name}:{value}" for name, values in matrix_filter.items() for value in values)
             return Skipped("condition", f"matrix {chosen}", trace)
     total = max(len(combinations), 1)
-    instances = []
+    places = []
     for index, combination in enumerate(combinations or [{}]):
         context = shaping.strategy(fail_fast=strategy.fail_fast, index=index, total=total, max_parallel=strategy.max_parallel)
-        instances.append(_instance(job, evaluator.within(combination, context), combination))
-    return Expanded(tuple(instances), trace, strategy.fail_fast, strategy.max_parallel)
+        places.append((combination, evaluator.within(combination, context)))
+    if job.uses is None:
+        instances = tuple(_instance(job, within, combination) for combination, within in places)
+        return Expanded(instances, trace, strategy.fail_fast, strategy.max_parallel)
+    prefixes = [f"{key}.{index}" for index in range(len(combinations))] or [key]
+    found = [_call(root, job, prefix, within, combination) for prefix, (combination, within) in zip(prefixes, places, strict=True)]
+    return Called(tuple(found), trace, strategy.fail_fast, strategy.max_parallel)
+
+
+def _call(root: Workflow, job: Job, prefix: str, evaluator: Evaluator, combination: dict[str, Any]) -> Call:
+    called = root.called[job.uses or ""]
+    name = _name(job, evaluator, combination)
+    return Call(prefix, name, combination, calls.inputs(called, job, evaluator, evaluator.base))
 
 
 def _chosen(combination: dict[str, Any], matrix_filter: Mapping[str, tuple[str, ...]]) -> bool:

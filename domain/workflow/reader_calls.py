@@ -36,27 +36,29 @@ class CallChecker:
 
     def check(self, workflow: Workflow, root: Node) -> None:
         """Checks all calls, at any depth; findings go to the validator of the workflow itself."""
-        self._follow(workflow, root, self._checked, granted(workflow.permissions, initial(self._policy)), 0)
+        self._follow(workflow, root, self._checked, granted(workflow.permissions, initial(self._policy)), ())
         if self._jobs_max and self._jobs > self._jobs_max:
             message = f"the workflow has {self._jobs} jobs with those that it calls, and the limit is {self._jobs_max}"
             self._checked.report("WF048", root, message)
 
-    def _follow(self, workflow: Workflow, root: Node, checked: Validator, held: Granted, depth: int) -> None:
+    def _follow(self, workflow: Workflow, root: Node, checked: Validator, held: Granted, chain: tuple[str, ...]) -> None:
+        """Checks the calls of one file. chain: the references that lead to it."""
         jobs = Fields(Fields(root).node("jobs"))
         for name, job in workflow.jobs.items():
             self._jobs += 1
             if self._jobs_max and self._jobs > self._jobs_max * 2:
                 return
             if job.uses is not None:
-                self._call(job, jobs.key(name), Fields(jobs.node(name)), checked, held=granted(job.permissions, held), depth=depth)
+                self._call(job, jobs.key(name), Fields(jobs.node(name)), checked, held=granted(job.permissions, held), chain=chain)
 
-    def _call(self, job: Job, key: Node, fields: Fields, checked: Validator, *, held: Granted, depth: int) -> None:
+    def _call(self, job: Job, key: Node, fields: Fields, checked: Validator, *, held: Granted, chain: tuple[str, ...]) -> None:
         node = fields.node("uses")
         reference = job.uses
         assert node is not None  # noqa: S101 - the job has it
         assert reference is not None  # noqa: S101 - the job has it
-        if depth >= self._nesting_max:
-            checked.report("WF046", node, f"workflows are called more than {self._nesting_max} levels deep", help="call fewer levels")
+        if len(chain) >= self._nesting_max:
+            message = f"workflows are called more than {self._nesting_max} levels deep"
+            checked.report("WF046", node, message, because=_circle(chain, reference), help="call fewer levels")
             return
         called, root = self._load(reference, node, checked)
         if called is None or root is None:
@@ -71,7 +73,7 @@ class CallChecker:
             _check_secrets(declared.get("secrets") or {}, node, Fields(fields.node("secrets")), checked)
         self._check_permissions(reference, called, key, checked, held)
         inner = Validator(reference, self._files[reference])
-        self._follow(called, root, inner, granted(called.permissions, held), depth + 1)
+        self._follow(called, root, inner, granted(called.permissions, held), (*chain, reference))
         checked.found.extend(inner.found)
 
     def _load(self, reference: str, node: Node, checked: Validator) -> tuple[Workflow | None, Node | None]:
@@ -102,6 +104,15 @@ class CallChecker:
             if over:
                 message = f'the job "{name}" of the called workflow "{reference}" asks for {over}'
                 checked.report("WF047", key, message, because=held.describe(wanted), help=_RAISE)
+
+
+def _circle(chain: tuple[str, ...], reference: str) -> str | None:
+    """The words for a file that is called again within its own call."""
+    if reference not in chain:
+        return None
+    after = chain[chain.index(reference) + 1 :]
+    between = after[: after.index(reference)] if reference in after else after
+    return f"they call each other in a circle: {' -> '.join((reference, *between, reference))}"
 
 
 _RAISE = 'give the calling job these "permissions:", or ask for less in the called workflow'

@@ -42,6 +42,7 @@ class StartRuns(msgspec.Struct, frozen=True):
     matrix: dict[str, tuple[str, ...]] = {}
     head_ref: str = ""
     base_ref: str = ""
+    called: tuple[WorkflowFile, ...] = ()
 
 
 class StartedRun(msgspec.Struct, frozen=True):

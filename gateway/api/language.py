@@ -10,8 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from commands.trigger import NotTriggered, RepositoryFacts, TriggerRequest, WorkflowFile, select
-from domain.workflow import matrix, plan, reader, support
+from domain.workflow import matrix, plan, reader
+from domain.workflow.calls import file_of
 from domain.workflow.diagnostics import Diagnostic, as_json, errors
+from domain.workflow.gather import gather
 from domain.workflow.model import Job, Workflow
 from gateway.api.commands import TRIGGER_BYTES_MAX
 from gateway.http import Reply, Request, Route, answer
@@ -127,7 +129,9 @@ def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
     # Everything that GitHub has released is on, as it is when no options are given.
     options = {"untrusted-values": body.untrusted_values, "experimental-features": {"all": True}}
     workflow, found = reader.read(file.path, file.text, body.called, options)
-    missing = support.unsupported(workflow) if workflow is not None else []
+    called = {file_of(reference): text for reference, text in (body.called or {}).items()}
+    missing = gather(workflow, {**called, file.path: file.text}, options)[1] if workflow is not None else []
+    missing = [each for each in missing if each not in found]
     return Validated(file.path, workflow is not None, workflow is not None and not missing, _shown([*found, *missing]))
 
 

@@ -30,8 +30,10 @@ LOST = ("lease_expired", "not_started", "runner_restarted", "setup_failed", "que
 """Reasons that lie in the infrastructure, not in the job."""
 
 
-Places = dict[tuple[str, str, int], int]
-"""Line of a step in its file: by path, job key and index of the step. Known where the file is at hand."""
+Places = dict[tuple[str, str, int], str]
+"""`file:line` of a step: by the run's path, the job's key (of a call without its number) and the index of the step."""
+
+CALL_NUMBER = re.compile(r"\.\d+(?=/)")
 
 
 class StepView(msgspec.Struct):
@@ -122,6 +124,9 @@ class Board:
                 run.started_at = event["at"]
             case "RunPlanned":
                 run.nodes = tuple(node["key"] for node in data["nodes"])
+            case "NodeCalled":
+                called = tuple(node["key"] for call in data["calls"] for node in call["nodes"])
+                run.nodes = tuple(key for node in run.nodes for key in ((node,) if node != data["node"] else called))
             case "RunCompleted":
                 run.conclusion, run.ended_at = data["conclusion"], event["at"]
             case "JobCreated":

@@ -63,6 +63,11 @@ def _instances(
     if isinstance(verdict, plans.Skipped) and any(word in job.condition for word in LATER):
         always = msgspec.structs.replace(workflow, jobs=workflow.jobs | {job.key: msgspec.structs.replace(job, condition="always()")})
         verdict = plans.expand(always, job.key, contexts, {}, matrix_filter=matrix_filter)
+    if isinstance(verdict, plans.Called):
+        scope = workflow.called[job.uses or ""]
+        scope = msgspec.structs.replace(scope, called=workflow.called)
+        inner = [contexts | {"inputs": call.inputs} for call in verdict.calls]
+        return [labels for each in inner for called in scope.jobs.values() for labels in _instances(scope, called, each, {})]
     if not isinstance(verdict, plans.Expanded):
         return []
     return [instance.labels for instance in verdict.instances]

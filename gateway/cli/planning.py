@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def texts(self) -> dict[str, str]:
         """The files' texts by path."""
-        return {file.path: file.text for file in self.request.workflows}
+        return {file.path: file.text for file in (*self.request.called, *self.request.workflows)}
 
 
 def make(ask: Ask) -> Plan:
@@ -75,6 +75,7 @@ def make(ask: Ask) -> Plan:
         matrix=ask.matrix,
         head_ref=head_ref,
         base_ref=base_ref,
+        called=tuple(file for file in _read(taken) if file not in files),
     )
     matches, rejected, diagnostics = trigger.select(request)
     chosen = {match.file.path: match.workflow for match in matches}
@@ -146,7 +147,7 @@ def _all(files: tuple[trigger.WorkflowFile, ...]) -> dict[str, Workflow | None]:
 
 
 def _files(ask: Ask, taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
-    files = tuple(trigger.WorkflowFile(file.path, file.content.decode("utf-8", errors="replace")) for file in taken.workflows)
+    files = _read(taken)
     if not files:
         raise CliError(
             "RUN003",
@@ -167,6 +168,10 @@ def _files(ask: Ask, taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
             raise CliError("RUN003", f"no workflow file is called {wanted}", because=f"there are: {', '.join(file.path for file in files)}")
         chosen.extend(found)
     return tuple(dict.fromkeys(chosen))
+
+
+def _read(taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
+    return tuple(trigger.WorkflowFile(file.path, file.content.decode("utf-8", errors="replace")) for file in taken.workflows)
 
 
 def _same(directory: Path, wanted: str, taken: "Snapshot", path: str) -> bool:

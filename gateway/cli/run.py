@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+from domain.workflow.calls import key_in
 from domain.workflow.step_order import in_order
 from gateway.cli import labels as runner_labels
 from gateway.cli import planning, render
+from gateway.cli.board import Places
 from gateway.cli.client import Client
 from gateway.cli.connect import own_or_running, running
 from gateway.cli.errors import Exit
@@ -126,10 +128,19 @@ def _execute(
     return code
 
 
-def places(plan: planning.Plan) -> dict[tuple[str, str, int], int]:
-    """The line of every step, for the summary of a failure."""
-    jobs = [(path, job) for path, workflow in plan.chosen.items() for job in workflow.jobs.values()]
-    return {(path, job.key, step.index): step.place.line for path, job in jobs for step in in_order(job.steps)}
+def places(plan: planning.Plan) -> Places:
+    """The place of every step, those of called workflows too, for the summary of a failure."""
+    found: Places = {}
+    for path, workflow in plan.chosen.items():
+        pending = [("", workflow)]
+        while pending:
+            prefix, scope = pending.pop()
+            for job in scope.jobs.values():
+                key = key_in(prefix, job.key)
+                found.update({(path, key, step.index): f"{scope.path}:{step.place.line}" for step in in_order(job.steps)})
+                if job.uses in workflow.called:
+                    pending.append((key, workflow.called[job.uses]))
+    return found
 
 
 def submit(client: Client, plan: planning.Plan) -> list[Json]:
@@ -144,6 +155,7 @@ def submit(client: Client, plan: planning.Plan) -> list[Json]:
         "payload": request.payload,
         "inputs": request.inputs,
         "workflows": [{"path": file.path, "text": file.text} for file in request.workflows],
+        "called": [{"path": file.path, "text": file.text} for file in request.called],
         "jobs": request.jobs,
         "matrix": request.matrix,
         "changed_paths": request.changed_paths,

@@ -40,6 +40,7 @@ def jobs_of(plan: planning.Plan, workflows: dict[str, Any]) -> list[Json]:
                     "name": job.name or key,
                     "needs": list(job.needs),
                     "runs_on": labels,
+                    "uses": job.uses,
                     "matrix": matrix,
                     "if": job.condition,
                     "steps": len(job.steps),
@@ -86,7 +87,7 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
         click.echo(f"\n{path}")
         for job in jobs:
             if job["workflow"] == path:
-                parts = [f"  {job['stage']}  {job['job']}", f"on {', '.join(job['runs_on'])}"]
+                parts = [f"  {job['stage']}  {job['job']}", f"calls {job['uses']}" if job["uses"] else f"on {', '.join(job['runs_on'])}"]
                 parts += [f"needs {', '.join(job['needs'])}"] if job["needs"] else []
                 parts += [f"matrix {_matrix(job['matrix'])}"] if job["matrix"] else []
                 parts += [f"if {job['if']}"] if job["if"] else []

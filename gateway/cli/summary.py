@@ -6,7 +6,7 @@ A failure of a job that others need is the root; jobs that were skipped because 
 from collections.abc import Iterator
 
 from gateway.cli import render
-from gateway.cli.board import Board, JobView, RunView, is_infrastructure
+from gateway.cli.board import CALL_NUMBER, Board, JobView, RunView, is_infrastructure
 from gateway.cli.errors import Exit
 from gateway.cli.logs import for_terminal
 
@@ -37,8 +37,8 @@ def root(board: Board, run: RunView, job: JobView) -> Iterator[str]:
     step = job.steps.get(job.failed_step) if job.failed_step is not None else None
     if step is None:
         step = next((each for each in job.steps.values() if each.state == "failure"), None)
-    line = board.places.get((run.path, job.key, step.index)) if step is not None else None
-    parts = [f"{run.path}:{line}" if line else run.path, f'job "{render.safe(job.name)}"']
+    place = board.places.get((run.path, CALL_NUMBER.sub("", job.key), step.index)) if step is not None else None
+    parts = [place or run.path, f'job "{render.safe(job.name)}"']
     if step is not None:
         parts.append(f'step {step.index + 1} "{render.safe(step.name)}"')
         parts.append(f"exit code {step.exit_code}" if step.exit_code is not None else render.safe(step.message))

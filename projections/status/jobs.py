@@ -53,6 +53,16 @@ def _nodes(event: Recorded) -> Sequence[Key]:
     return [ids.job_id(event.stream, data.run_attempt, node.key, "") for node in data.nodes]
 
 
+def _called(event: Recorded) -> Sequence[Key]:
+    """The pending row of the calling node, which gives way to those of the called workflow's nodes."""
+    data: run.NodeCalled = event.data
+    return [ids.job_id(event.stream, data.run_attempt, key, "") for key in (data.node, *(node.key for node in _called_nodes(data)))]
+
+
+def _called_nodes(data: run.NodeCalled) -> list[run.PlannedNode]:
+    return [node for call in data.calls for node in call.nodes]
+
+
 def _node(event: Recorded) -> Sequence[Key]:
     """The pending row of one node."""
     return (ids.job_id(event.stream, event.data.run_attempt, event.data.node, ""),)
@@ -90,9 +100,9 @@ def _job_row(event: Recorded, key: Key, run_id: UUID, run_attempt: int) -> JobRo
 
 def _node_planned(_row: JobRow | None, event: Recorded, key: Key) -> JobRow | None:
     """A pending row. A plan comes before its jobs, so there is no row yet."""
-    data: run.RunPlanned = event.data
+    data: run.RunPlanned | run.NodeCalled = event.data
     row = None
-    for node in data.nodes:
+    for node in data.nodes if isinstance(data, run.RunPlanned) else _called_nodes(data):
         if row is None and ids.job_id(event.stream, data.run_attempt, node.key, "") == key:
             row = _job_row(event, key, event.stream, data.run_attempt)
             row.key, row.name, row.needs, row.condition, row.pending = node.key, node.name, node.needs, node.condition, True
@@ -169,6 +179,7 @@ JOBS = Table(
     ("id",),
     {
         run.RunPlanned: Rule(_node_planned, _nodes, opens=True),
+        run.NodeCalled: Rule(_node_planned, _called, opens=True),
         run.NodeExpanded: Rule(_node_resolved, _node),
         run.NodeSkipped: Rule(_node_resolved, _node),
         run.NodeFailed: Rule(_node_resolved, _node),

@@ -1,0 +1,43 @@
+"""From the files of a commit to a workflow with all that it calls: what a run stores as its plan."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from domain.workflow import reader, support
+from domain.workflow.calls import LOCAL, file_of
+from domain.workflow.diagnostics import Diagnostic, errors
+from domain.workflow.model import Workflow
+
+
+def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, Any] | None = None) -> tuple[Workflow, list[Diagnostic]]:
+    """The workflow with the files that it calls, at any depth, and what keeps it from running.
+
+    texts: the repository's workflow files by path, with that of the workflow itself.
+    """
+    found = support.unsupported(workflow)
+    called: dict[str, Workflow] = {}
+    pending = _references(workflow)
+    while pending:
+        reference = pending.pop()
+        text = texts.get(file_of(reference))
+        if reference in called or text is None:
+            continue
+        read, problems = reader.read(file_of(reference), text, options=options)
+        found.extend(problems)
+        if read is not None:
+            called[reference] = read
+            found.extend(support.unsupported(read, called=True))
+            pending.extend(_references(read))
+    if not _references(workflow) or errors(found):
+        return workflow, found
+    # Only now, when every file can be read: whether the calls fit what they call, and no circle.
+    files = {prefix + path: text for path, text in texts.items() for prefix in LOCAL}
+    _, misfits = reader.read(workflow.path, texts[workflow.path], files, options)
+    found.extend(errors(misfits))
+    return replace(workflow, called=dict(sorted(called.items()))), found
+
+
+def _references(workflow: Workflow) -> list[str]:
+    return [job.uses for job in workflow.jobs.values() if job.uses is not None and job.uses.startswith(LOCAL)]
