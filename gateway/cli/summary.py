@@ -62,7 +62,9 @@ def one_line(run: RunView, job: JobView) -> str:
 def because(run: RunView, job: JobView) -> str:
     """Why a job did not succeed, shortly."""
     if job.state == "skipped":
-        blocking = [each.name for each in run.jobs if each.key in job.needs and each.state not in ("success", "skipped")]
+        blocking = [
+            each.name for each in run.jobs if _is_needed(each, job) and not each.may_fail and each.state not in ("success", "skipped")
+        ]
         return f"skipped: needs {', '.join(blocking)}" if blocking else f"skipped: {job.reason}"
     if job.state in FAILED:
         step = job.steps.get(job.failed_step) if job.failed_step is not None else None
@@ -72,6 +74,12 @@ def because(run: RunView, job: JobView) -> str:
     if job.state == "cancelled":
         return f"cancelled: {job.reason}"
     return f"attempt {job.attempt}" if job.attempt > 1 else ""
+
+
+def _is_needed(other: JobView, job: JobView) -> bool:
+    """Whether a job belongs to one of the needs of another: it is one, or a job of what that one calls."""
+    keys = CALL_NUMBER.sub("", other.key)
+    return any(keys == need or keys.startswith(f"{need}/") for need in job.needs)
 
 
 def last(run: RunView) -> str:

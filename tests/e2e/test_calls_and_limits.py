@@ -1,0 +1,119 @@
+"""Called workflows, matrices from outputs, max-parallel, continue-on-error and concurrency groups, from files to finished runs."""
+
+import json
+
+CALLER = """
+name: Caller
+on: push
+jobs:
+  list:
+    runs-on: ubuntu-latest
+    outputs: {versions: "${{ steps.x.outputs.versions }}"}
+    steps:
+      - id: x
+        run: echo 'versions=["one","two"]' >> "$GITHUB_OUTPUT"
+  build:
+    needs: list
+    strategy: {matrix: {v: "${{ fromJSON(needs.list.outputs.versions) }}"}}
+    uses: ./.github/workflows/build.yml
+    with: {version: "${{ matrix.v }}", fast: true}
+  shaky:
+    runs-on: ubuntu-latest
+    continue-on-error: ${{ matrix.n == 2 }}
+    strategy: {max-parallel: 1, matrix: {n: [1, 2, 3]}}
+    steps:
+      - run: test ${{ matrix.n }} != 2
+  report:
+    needs: [build, shaky]
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "built ${{ needs.build.outputs.what }} after ${{ needs.shaky.result }}"
+"""
+CALLED = """
+on:
+  workflow_call:
+    inputs:
+      version: {type: string, required: true}
+      fast: {type: boolean}
+    outputs:
+      what: {value: "${{ jobs.make.outputs.made }}"}
+env: {LEVEL: called}
+jobs:
+  make:
+    runs-on: ubuntu-latest
+    outputs: {made: "${{ steps.m.outputs.made }}"}
+    steps:
+      - id: m
+        run: |
+          echo "$LEVEL ${{ inputs.version }} ${{ inputs.fast }} ${{ github.workflow }} ${{ github.job }}"
+          echo "made=a wheel" >> "$GITHUB_OUTPUT"
+"""
+ONE_AT_A_TIME = """
+on: push
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    strategy: {matrix: {n: [1, 2]}}
+    concurrency: {group: "Deploy ${{ github.ref_name }}", queue: max}
+    steps:
+      - run: sleep 0.2
+"""
+
+
+def events(place, kind):
+    """The events of the latest run of this type, in order."""
+    lines = place("events", "latest", "--json").out.splitlines()
+    return [event for event in map(json.loads, lines) if event["type"] == kind]
+
+
+def test_a_called_workflow_runs_within_its_callers_run(place):
+    """A matrix made of an output calls it twice; inputs go in, outputs come out, names are GitHub's; the log proves itself."""
+    place.workflow(CALLER)
+    place.workflow(CALLED, "build.yml")
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    assert "build (one) / make | called one true Caller make" in said.out
+    assert "| built a wheel after success" in said.out
+    (run,) = place("runs", "list", "--json").json()
+    assert run["conclusion"] == "success"
+    assert [len(event["data"]["calls"]) for event in events(place, "NodeCalled")] == [2]
+    shaky = [event for event in events(place, "JobConcluded") if event["data"]["node"] == "shaky"]
+    assert sorted((event["data"]["conclusion"], event["data"]["result"]) for event in shaky) == [
+        ("failure", "success"),
+        ("success", "success"),
+        ("success", "success"),
+    ]
+    assert len(events(place, "JobHeld")) == 2
+    assert place("replay", "latest", "--verify").code == 0
+    assert place("check").code == 0
+
+
+def test_a_failure_in_a_called_workflow_is_told_at_its_place_in_the_called_file(place):
+    """The summary names the called file and line, the job as GitHub names it; what needs the call is skipped."""
+    place.workflow(CALLER)
+    place.workflow(CALLED.replace("- id: m", "- run: exit 9\n      - id: m"), "build.yml")
+    said = place("run", "--progress", "plain")
+    assert said.code == 1
+    assert '✗ .github/workflows/build.yml:15: job "build (one) / make": step 1 "Run exit 9": exit code 9' in said.out
+    assert "skipped: needs build (one) / make" in said.out
+
+
+def test_jobs_of_one_concurrency_group_never_overlap(place):
+    """Two jobs of a matrix share a group: the second is queued after the end of the first."""
+    place.workflow(ONE_AT_A_TIME)
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    ends = [event["position"] for event in events(place, "JobSucceeded")]
+    starts = [event["position"] for event in events(place, "JobQueued")]
+    assert starts[0] < ends[0] < starts[1] < ends[1]
+    assert place("replay", "latest", "--verify").code == 0
+    assert place("check").code == 0
+
+
+def test_a_workflow_of_another_repository_is_refused_with_its_place(place):
+    """Nothing is started."""
+    place.workflow(CALLER.replace("./.github/workflows/build.yml", "acme/other/.github/workflows/build.yml@v1"))
+    said = place("run")
+    assert said.code == 1
+    assert ".github/workflows/ci.yml:14:11: the reusable workflow" in said.err
+    assert "[WF203]" in said.err
