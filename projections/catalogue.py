@@ -2,6 +2,7 @@
 
 from projections.audit import AUDIT
 from projections.deadlines import DEADLINES
+from projections.holds import HOLDS
 from projections.logs import LOGS
 from projections.queue import QUEUE
 from projections.repositories import REPOSITORIES
@@ -9,4 +10,4 @@ from projections.runners import RUNNERS
 from projections.status import STATUS
 from projections.table import View
 
-VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS)}
+VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS)}

@@ -159,7 +159,7 @@ async def _around(store: EventStore, events: Sequence[Recorded]) -> list[Recorde
     """The run's events and those of the streams that it names, in position order."""
     streams: dict[UUID, None] = {}
     for event in events:
-        for field in ("runner", "workflow", "repository"):
+        for field in ("runner", "workflow", "repository", "group"):
             named = getattr(event.data, field, None)
             if isinstance(named, UUID):
                 streams[named] = None

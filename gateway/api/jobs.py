@@ -10,6 +10,7 @@ from gateway.api.events import event_page, position_of
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, listing, respond
 from gateway.api.shapes import job_shape
 from gateway.problems import problem
+from projections.holds import holds
 from projections.rows import Connection
 from projections.status import AttemptRow, JobRow, StepRow
 from projections.status.reads import attempts_of, find_job
@@ -29,10 +30,11 @@ def job_routes(reads: Reads) -> APIRouter:
 
     @router.get("/{job}", summary="One job with the steps of its last attempt")
     async def one(job: UUID, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "status")
+        await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
             row = await the_job(connection, job)
-            return respond(job_shape(row, *await attempts_of(connection, [job])))
+            reasons = {hold.id: hold.reason for hold in await holds(connection, reads.tenant, [job])}
+            return respond(job_shape(row, *await attempts_of(connection, [job]), reasons.get(job, "")))
 
     @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it")
     async def attempts(request: Request, job: UUID, at_least: AtLeast = None) -> Response:

@@ -13,6 +13,7 @@ from gateway.problems import problem
 from projections import fleet, positions
 from projections.audit import AUDIT_TABLE
 from projections.catalogue import VIEWS
+from projections.holds import holds
 from projections.rebuild import rebuild
 from projections.repositories import REPOSITORY_TABLE, WORKFLOW_TABLE
 from projections.select import Order, select
@@ -76,10 +77,11 @@ def overview_routes(reads: Reads) -> APIRouter:
 
     @router.get("/queue", summary="What waits for a runner, by labels, and why")
     async def queue(request: Request, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "queue", "runners", "status")
+        await reads.reached(at_least, "queue", "runners", "status", "holds")
         async with reads.connections() as connection:
             lanes = await fleet.lanes(connection, reads.tenant)
-        return listing(request, lanes, depth=sum(lane.depth for lane in lanes))
+            held = await holds(connection, reads.tenant)
+        return listing(request, lanes, depth=sum(lane.depth for lane in lanes), held=held)
 
     @router.get("/runners", summary="List runners and what they work on")
     async def runners(request: Request, at_least: AtLeast = None) -> Response:

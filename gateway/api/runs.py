@@ -1,5 +1,6 @@
 """Read routes of runs: list, one run, its jobs, its events. A run may be named as in the CLI: id, prefix, `latest`, N, NAME#N."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,8 +12,9 @@ from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cur
 from gateway.api.shapes import grouped, job_shape, run_shape
 from gateway.problems import problem
 from gateway.run_history import run_history
+from projections.holds import holds
 from projections.rows import Connection
-from projections.status import RunRow
+from projections.status import JobRow, RunRow
 from projections.status.reads import AS_PLANNED, NEWEST_FIRST, RunFilter, attempts_of, find_runs, jobs_of, list_runs
 
 PER_PAGE_JOBS = 100
@@ -53,20 +55,25 @@ def run_routes(reads: Reads) -> APIRouter:
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:
-        await reads.reached(at_least, "status")
+        await reads.reached(at_least, "status", "holds")
         wanted = RunFilter(reads.tenant, status, branch, event, actor, workflow, since)
         async with reads.connections() as connection:
             try:
                 found = await list_runs(connection, wanted, per_page + 1, read_cursor(cursor))
             except ValueError as error:
                 raise bad_cursor(cursor) from error
-        return page(request, found, per_page, shape=lambda run: run_shape(run, reads.public_url), cursor=NEWEST_FIRST.after)
+            reasons = await held(connection, reads, found)
+        return page(
+            request, found, per_page, shape=lambda run: run_shape(run, reads.public_url, reasons.get(run.id, "")), cursor=NEWEST_FIRST.after
+        )
 
     @router.get("/{run}", summary="One run")
     async def one(run: str, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "status")
+        await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
-            return respond(run_shape(await the_run(connection, reads.tenant, run), reads.public_url))
+            row = await the_run(connection, reads.tenant, run)
+            reasons = await held(connection, reads, [row])
+            return respond(run_shape(row, reads.public_url, reasons.get(row.id, "")))
 
     @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt")
     async def jobs(
@@ -78,7 +85,7 @@ def run_routes(reads: Reads) -> APIRouter:
         per_page: PerPage = PER_PAGE_JOBS,
         cursor: Cursor = None,
     ) -> Response:
-        await reads.reached(at_least, "status")
+        await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
             try:
@@ -86,8 +93,11 @@ def run_routes(reads: Reads) -> APIRouter:
             except ValueError as error:
                 raise bad_cursor(cursor) from error
             attempts, steps = await attempts_of(connection, [job.id for job in found])
+            reasons = await held(connection, reads, found)
         by_job = grouped(attempts, steps)
-        return page(request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id]), cursor=AS_PLANNED.after)
+        return page(
+            request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id], reasons.get(job.id, "")), cursor=AS_PLANNED.after
+        )
 
     @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept")
     async def events(
@@ -103,6 +113,12 @@ def run_routes(reads: Reads) -> APIRouter:
         return event_page(request, found, max(after, position_of(cursor)), per_page)
 
     return router
+
+
+async def held(connection: Connection, reads: Reads, rows: Sequence[RunRow | JobRow]) -> dict[UUID, str]:
+    """What runs or jobs wait for that are ready and not let in yet."""
+    ids = [row.id for row in rows if row.status in ("pending", "waiting")]
+    return {hold.id: hold.reason for hold in await holds(connection, reads.tenant, ids)} if ids else {}
 
 
 async def run_id(reads: Reads, name: str) -> UUID:

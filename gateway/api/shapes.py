@@ -34,7 +34,7 @@ class EventShape(msgspec.Struct, frozen=True):
 
 
 class RunShape(msgspec.Struct, frozen=True):
-    """A run. workflow: its name; url: where the API shows it."""
+    """A run. workflow: its name; url: where the API shows it; reason: what it waits for, while it is pending."""
 
     id: UUID
     number: int
@@ -56,6 +56,7 @@ class RunShape(msgspec.Struct, frozen=True):
     cancel_requested_at: datetime | None
     position: int
     url: str
+    reason: str = ""
 
 
 class StepShape(msgspec.Struct, frozen=True):
@@ -131,7 +132,7 @@ def event_json(event: Recorded) -> bytes:
     return _json.encode(event_shape(event))
 
 
-def run_shape(row: RunRow, base_url: str) -> RunShape:
+def run_shape(row: RunRow, base_url: str, reason: str = "") -> RunShape:
     """A run as scripts read it. base_url: of this server, without a slash at the end."""
     return RunShape(
         id=row.id,
@@ -154,13 +155,15 @@ def run_shape(row: RunRow, base_url: str) -> RunShape:
         cancel_requested_at=row.cancel_requested_at,
         position=row.position,
         url=f"{base_url}/api/v1/runs/{row.id}",
+        reason=reason,
     )
 
 
-def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow]) -> JobShape:
+def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow], held: str = "") -> JobShape:
     """A job with the steps of its last attempt: those that began as they are, the others as planned.
 
-    attempts, steps: the rows of this job. A step that its attempt did not end (a lost runner) counts as cancelled.
+    attempts, steps: the rows of this job. held: why it may not enter the queue. A step that its attempt did not end (a
+    lost runner) counts as cancelled.
     """
     last = next((attempt for attempt in attempts if attempt.attempt == row.attempt), None)
     over = last is not None and last.status == "completed"
@@ -173,7 +176,7 @@ def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow]) -> 
         key=row.key,
         status=row.status,
         conclusion=row.conclusion,
-        reason=row.reason,
+        reason=held or row.reason,
         runner=row.runner_name,
         runner_id=row.runner,
         attempt=row.attempt,

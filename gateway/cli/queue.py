@@ -32,8 +32,8 @@ def queue(*, target: Target, watch: bool, as_json: bool) -> None:
 
 def describe(found: dict[str, Any]) -> str:
     """The queue as text."""
-    lanes = found["items"]
-    if not lanes:
+    lanes, held = found["items"], found.get("held", [])
+    if not lanes and not held:
         return "nothing waits"
     rows = [
         (
@@ -44,4 +44,5 @@ def describe(found: dict[str, Any]) -> str:
         )
         for lane in lanes
     ]
+    rows += [(1, "", render.age(each["since"]), f"{each['run_id'][:8]} {each['reason']}") for each in held]
     return render.table(("WAITING", "LABELS", "OLDEST", "REASON"), rows)

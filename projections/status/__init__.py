@@ -1,6 +1,7 @@
 """The status view: runs, jobs, attempts and steps as they stand, in GitHub's words.
 
-status: "waiting" (not ready, or between two attempts), "queued", "in_progress", "completed". conclusion, once completed:
+status: "waiting" (not ready, not let in, or between two attempts), "pending" (a run that waits for its
+concurrency group), "queued", "in_progress", "completed". conclusion, once completed:
 "success", "failure", "cancelled", "skipped", "timed_out", "startup_failure"; of an attempt also "lost".
 Nothing is decided here: every value comes from an event.
 """

@@ -86,6 +86,13 @@ def _run_planned(row: RunRow | None, event: Recorded, _key: Key) -> RunRow | Non
     return row
 
 
+def _run_held(row: RunRow | None, event: Recorded, _key: Key) -> RunRow | None:
+    """Held by its concurrency group: "pending", as on GitHub; then queued like any other."""
+    if row is not None:
+        row.status, row.position = "pending" if isinstance(event.data, run.RunHeld) else "queued", event.position
+    return row
+
+
 def _run_started(row: RunRow | None, event: Recorded, _key: Key) -> RunRow | None:
     if row is not None and row.status == "queued":
         row.status, row.started_at, row.position = "in_progress", event.meta.at, event.position
@@ -122,6 +129,8 @@ RUNS = Table(
         run.RunCancellationRequested: Rule(_run_cancellation, by_stream),
         run.RunCompleted: Rule(_run_completed, by_stream),
         run.RunRerunRequested: Rule(_run_again, by_stream),
+        run.RunHeld: Rule(_run_held, by_stream),
+        run.RunAdmitted: Rule(_run_held, by_stream),
         JobAcquired: Rule(_run_started, _by_run),
     },
     scope="id",
