@@ -37,7 +37,7 @@ class GroupRow(msgspec.Struct, gc=False):
     name: str
     repository: UUID
     holder: UUID
-    run: UUID
+    run_id: UUID
     number: int
     workflow_path: str
     job: UUID | None
@@ -125,7 +125,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 _HELD = """
-SELECT h.id, h.run_id, h.reason, h."limit", h.name, h.since, g.number, g.workflow_path, g.run = h.run_id
+SELECT h.id, h.run_id, h.reason, h."limit", h.name, h.since, g.number, g.workflow_path, g.run_id = h.run_id
 FROM views.holds h JOIN views.runs r ON r.id = h.run_id LEFT JOIN views.concurrency_groups g ON g.id = h.group_id
 WHERE r.tenant = %(tenant)s AND (%(ids)s::uuid[] IS NULL OR h.id = ANY(%(ids)s)) ORDER BY h.since, h.id LIMIT 1000
 """

@@ -22,9 +22,10 @@ def test_there_are_recorded_histories() -> None:
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_recorded_history_folds_to_the_rows_of_its_release(history: Path) -> None:
-    """An old log means today what it meant then."""
+    """An old log means today what it meant then. Tables that came later are not in its record."""
     expected = msgspec.json.decode(history.with_suffix(".rows.json").read_bytes())
-    assert msgspec.json.decode(msgspec.json.encode(rows_of(events_of(rows(history))))) == expected
+    made = msgspec.json.decode(msgspec.json.encode(rows_of(events_of(rows(history)))))
+    assert {table: made[table] for table in expected} == expected
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
