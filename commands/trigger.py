@@ -6,6 +6,7 @@ All or nothing: when one of the files is broken, no run of the event is started.
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,11 @@ from domain.workflow.model import Workflow
 
 _PLANNED_VERSION = 2
 """RunPlanned: its position is the answer's, the first time and every time."""
+
+REMEMBERED_FILES, REMEMBERED_CHARACTERS_MAX = 256, 64 * 1024
+"""So many workflow files, each up to so long, are not read anew when the next event brings them unchanged."""
+
+_read = lru_cache(REMEMBERED_FILES)(reader.read)
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -130,7 +136,7 @@ def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], l
     diagnostics: list[Diagnostic] = []
     texts = {file.path: file.text for file in (*request.called, *request.workflows)}
     for file in request.workflows:
-        workflow, found = reader.read(file.path, file.text)
+        workflow, found = _read(file.path, file.text) if len(file.text) <= REMEMBERED_CHARACTERS_MAX else reader.read(file.path, file.text)
         diagnostics.extend(found)
         if workflow is None:
             continue

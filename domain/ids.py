@@ -4,15 +4,24 @@ The same request derives the same stream, and a stream has one version 1; so a r
 twice. This is the only module of the domain that may import uuid. It must never call uuid1, uuid4 or uuid7.
 """
 
-from uuid import UUID, uuid5
+from functools import lru_cache
+from hashlib import sha1
+from uuid import UUID
 
 NAMESPACE = UUID("8a6e0804-2bd0-4672-b79d-d97027f9071a")
 """The root of all names, fixed for ever: changing it would rename every stream of every store."""
 
+_ROOT = NAMESPACE.bytes
+
 
 def derive(*parts: object) -> UUID:
-    """The id of what `parts` name. Parts are joined by U+001F, which none of them may hold."""
-    return uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts))
+    """The id of what `parts` name. Parts are joined by U+001F, which none of them may hold.
+
+    It is uuid5 of the namespace, spelled out: a busy server derives some ten thousand ids a second, and this takes two thirds
+    of the time.
+    """
+    name = "\x1f".join(map(str, parts)).encode()
+    return UUID(bytes=sha1(_ROOT + name, usedforsecurity=False).digest()[:16], version=5)
 
 
 def tenant_id(name: str) -> UUID:
@@ -60,6 +69,7 @@ def audit_id(tenant: str, day: str) -> UUID:
     return derive("audit", tenant, day)
 
 
+@lru_cache(maxsize=10_000)  # each is asked for some three times, within milliseconds: as a cause, by followers, by the bridge
 def event_id(stream: UUID, version: int) -> UUID:
     """The id of the event at `version` (from 1) of `stream`."""
     return derive("event", stream, version)

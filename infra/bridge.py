@@ -8,7 +8,7 @@ Subject: prefix.events.SHARD.TENANT.STREAM_TYPE.EVENT_TYPE, e.g. `ledgermill.eve
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import cast
 from urllib.parse import quote
@@ -101,12 +101,22 @@ class Bridge:
                 position = done
 
     async def _publish_all(self, nats: Session, events: Sequence[Recorded]) -> None:
-        waiting: list[Awaitable[object]] = []
-        for event in events:
-            content = event.data.content if isinstance(event.data, Unreadable) else _encode(event.data)
-            waiting.append(await nats.jetstream.publish_async(subject(self._names, event), content, headers=headers(self._names, event)))
-        async with asyncio.timeout(ACK_SECONDS + len(events) / 1_000):
-            await asyncio.gather(*waiting)
+        """Publish in order and wait for the last one's acknowledgement, which the server gives only after the one before it."""
+        *earlier, last = events
+        for event in earlier:
+            await nats.client.publish(subject(self._names, event), body(event), headers=headers(self._names, event))
+        expected = {Header.EXPECTED_LAST_MSG_ID.value: str(earlier[-1].id)} if earlier else {}
+        await nats.jetstream.publish(
+            subject(self._names, last),
+            body(last),
+            timeout=ACK_SECONDS + len(events) / 1_000,
+            headers=headers(self._names, last) | expected,
+        )
+
+
+def body(event: Recorded) -> bytes:
+    """What a message carries: the event's facts as JSON."""
+    return event.data.content if isinstance(event.data, Unreadable) else _encode(event.data)
 
 
 def subject(names: Names, event: Recorded) -> str:
@@ -126,7 +136,7 @@ def stream_type(event_type: str) -> str:
 
 def headers(names: Names, event: Recorded) -> dict[str, str]:
     """CloudEvents 1.0 in binary mode; the extensions carry the rest of the envelope."""
-    meta = event.meta
+    meta, identity = event.meta, str(event.id)
     extensions = {
         "ce-tenant": meta.tenant,
         "ce-actor": meta.actor,
@@ -135,9 +145,9 @@ def headers(names: Names, event: Recorded) -> dict[str, str]:
         "ce-correlationid": meta.correlation,
     }
     return {
-        Header.MSG_ID.value: str(event.id),
+        Header.MSG_ID.value: identity,
         "ce-specversion": "1.0",
-        "ce-id": str(event.id),
+        "ce-id": identity,
         "ce-source": f"/ledgermill/shards/{names.shard}",
         "ce-type": f"{event.type}.v{event.schema}",
         "ce-subject": str(event.stream),

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from nats.js.errors import APIError
 
 from domain.envelope import Recorded
 from infra.bridge import Bridge, subject
@@ -324,4 +325,27 @@ async def test_the_bridge_goes_on_where_it_was(store: PostgresEventStore, wakeup
                 await asyncio.sleep(0.005)
         await bridge.close()
     async with session(nats_url, "test") as nats:
+        assert (await nats.jetstream.stream_info(names.events_stream)).state.messages == len(done)
+
+
+async def test_a_page_of_which_a_message_is_missing_is_published_again(
+    store: PostgresEventStore, wakeup: PostgresFeed, nats_url: str, names: Names
+) -> None:
+    """Only the last message of a page is acknowledged; it is refused where the one before it is not the stream's last."""
+    done = await append(store, 1)
+    bridge = Bridge(store, wakeup, nats_url, names)
+    async with session(nats_url, "test") as nats:
+        await nats.ensure_stream(names.events_stream, f"{names.events_subject}.>")
+        publish = nats.client.publish
+
+        async def losing(subject: str, *facts: object, **more: object) -> None:
+            """The second message of the page is lost on its way."""
+            if (more.get("headers") or {}).get("ce-id") != str(done[-2].id):
+                await publish(subject, *facts, **more)
+
+        nats.client.publish = losing  # type: ignore[method-assign]
+        with pytest.raises(APIError, match="wrong last msg ID"):
+            await bridge._publish_all(nats, done)
+        nats.client.publish = publish  # type: ignore[method-assign]
+        await bridge._publish_all(nats, done)
         assert (await nats.jetstream.stream_info(names.events_stream)).state.messages == len(done)
