@@ -5,6 +5,7 @@ Last-Event-ID. Silence is broken by a comment every few seconds, so that neither
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 from gateway.http import ClientGone, Request, Send
@@ -27,6 +28,7 @@ class EventStream:
     def __init__(self, request: Request, send: Send) -> None:
         self._request = request
         self._send = send
+        self._written_at = time.monotonic()
 
     async def start(self) -> None:
         """Send the headers."""
@@ -47,18 +49,24 @@ class EventStream:
             await self._write(b"".join(piece))
 
     async def wait(self, follower: Follower) -> None:
-        """Until there is news; meanwhile the connection is kept alive."""
+        """Until there is news; meanwhile the connection is kept alive.
+
+        Also when there is news all the time that is nothing to this client, as heartbeats are to one that reads a log.
+        """
         gone = self._request.gone()
-        while not follower.news.is_set():
+        while True:
+            silent = time.monotonic() - self._written_at
+            if silent >= PING_SECONDS:
+                await self._write(b": ping\n\n")
+            if follower.news.is_set():
+                break
             news = asyncio.ensure_future(follower.news.wait())
             try:
-                await asyncio.wait((news, gone), timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((news, gone), timeout=max(PING_SECONDS - silent, 0), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 news.cancel()
             if gone.done():
                 raise ClientGone
-            if not follower.news.is_set():
-                await self._write(b": ping\n\n")
         follower.news.clear()
 
     async def end(self, *, last: bool) -> None:
@@ -73,3 +81,4 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError:
             raise ClientGone from None
+        self._written_at = time.monotonic()

@@ -83,8 +83,10 @@ class Client:
         last, broken_at = after, None
         while True:
             try:
-                for sent in self._listen(_with(path, params), last):
-                    last, broken_at = sent.id or last, None
+                events = self._listen(_with(path, params), last)
+                broken_at = None
+                for sent in events:
+                    last = sent.id or last
                     if sent.event == "end":
                         return
                     yield sent
@@ -101,9 +103,15 @@ class Client:
             time.sleep(0.25)
 
     def _listen(self, path: str, last: str | None) -> Iterator[ServerSent]:
+        """Opens the stream at once; what it gives comes as it is read."""
         headers = {"Last-Event-ID": last} if last else {}
-        with self._open("GET", path, timeout=60, accept="text/event-stream", headers=headers) as response:
-            yield from parse_events(iter(response.readline, b""))
+        answer = self._open("GET", path, timeout=60, accept="text/event-stream", headers=headers)
+
+        def events() -> Iterator[ServerSent]:
+            with answer as response:
+                yield from parse_events(iter(response.readline, b""))
+
+        return events()
 
     def _open(
         self, method: str, path: str, *, timeout: float, body: bytes | None = None, accept: str = "application/json", headers: Any = ()

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
+from gateway.auth import Identity
+from gateway.http import Request
+from gateway.hub import Follower
+from gateway.sse import EventStream
 from tests.gateway.conftest import Gateway, serving
 
 TWO_JOBS = """\
@@ -156,3 +162,19 @@ async def text(gateway: Gateway, job: UUID, query: str = "") -> list[str]:
     async with gateway.session.get(f"{gateway.url}/api/v1/jobs/{job}/logs{query}", headers=gateway.headers()) as response:
         assert response.status == 200
         return (await response.text()).splitlines()
+
+
+async def test_a_client_whose_job_prints_nothing_is_kept_though_there_is_other_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """News that is nothing to this client, more often than the pings, does not put them off."""
+    monkeypatch.setattr("gateway.sse.PING_SECONDS", 0.05)
+    sent: list[bytes] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    request = Request({"headers": []}, asyncio.Queue().get, Identity("admin", "someone", "token"), "request", ())
+    stream, follower = EventStream(request, send), Follower(0)
+    for _ in range(30):
+        asyncio.get_running_loop().call_later(0.01, follower.news.set)
+        await stream.wait(follower)
+    assert 2 <= sent.count(b": ping\n\n") <= 30 * 0.01 / 0.05 * 10

@@ -1,6 +1,8 @@
 """The HTTP client: problems become errors with exit codes, lists and streams arrive whole."""
 
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,6 +65,21 @@ def test_a_stream_resumes_after_the_last_id_it_saw(server, monkeypatch):
     monkeypatch.setattr(Client, "_listen", listen)
     assert [sent.data["n"] for sent in Client(server.url, "token").stream("/runs/r/stream")] == [1, 2, 3]
     assert resumed == [None, "2"]
+
+
+def test_a_stream_that_was_silent_for_long_may_break_again(server, monkeypatch):
+    """What counts is how long it could not be opened, not how long it gave nothing: here 20 s pass before each break."""
+    clock = SimpleNamespace(monotonic=itertools.count(0, 20).__next__, sleep=lambda _: None)
+    monkeypatch.setattr("gateway.cli.client.time", clock)
+    parts = iter([b": ping\n\n"] * 4 + [b'id: 1\ndata: {"n": 1}\n\nevent: end\ndata: {}\n\n'])
+    original = Client._listen
+
+    def listen(self, path, last):
+        server.answers["GET /runs/r/stream"] = next(parts)
+        return original(self, path, last)
+
+    monkeypatch.setattr(Client, "_listen", listen)
+    assert [sent.data["n"] for sent in Client(server.url, "token").stream("/runs/r/stream")] == [1]
 
 
 def test_event_streams_are_read_as_the_standard_says():
