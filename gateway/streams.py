@@ -18,8 +18,8 @@ from gateway.http import Request, Route, Send
 from gateway.hub import Follower, Hub
 from gateway.ports import Logs
 from gateway.problems import problem
-from gateway.run_history import is_complete, run_history
 from gateway.sse import EventStream
+from projections.run_history import is_complete, run_history
 
 TERMINAL = (e.JobSucceeded, e.JobFailed, e.JobTimedOut, e.JobCancelled, e.JobSkipped)
 PAGE_EVENTS = 500

@@ -28,6 +28,10 @@ CREATE SCHEMA IF NOT EXISTS views_rebuild;
 CREATE TABLE IF NOT EXISTS views.view_positions (
     view text NOT NULL, shard int NOT NULL, position bigint NOT NULL, digest text NOT NULL, generation int NOT NULL,
     moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard));
+CREATE TABLE IF NOT EXISTS views.parked (
+    view text NOT NULL, shard int NOT NULL, stream uuid NOT NULL, version bigint NOT NULL, position bigint NOT NULL,
+    type text NOT NULL, schema int NOT NULL, error text NOT NULL, run_id uuid, last_version bigint NOT NULL,
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard, stream))
 CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     moved bigint;
@@ -79,6 +83,24 @@ async def places(connection: Connection) -> list[Place]:
     """Where all views stand."""
     cursor = await connection.execute("SELECT view, position, digest, generation FROM views.view_positions WHERE shard = 0")
     return [Place(*row) for row in await cursor.fetchall()]
+
+
+async def hold(connection: Connection, view: str) -> Place | None:
+    """Where a view stands, held there until the transaction ends; None for one that the database does not know."""
+    cursor = await connection.execute(
+        "SELECT view, position, digest, generation FROM views.view_positions WHERE view = %s AND shard = 0 FOR UPDATE", (view,)
+    )
+    found = await cursor.fetchone()
+    return Place(*found) if found else None
+
+
+async def renew(connection: Connection, view: str, digest: str | None = None) -> None:
+    """The rows are others now: whoever folds onto those of before finds another generation and starts afresh."""
+    await connection.execute(
+        "UPDATE views.view_positions SET digest = coalesce(%s, digest), generation = generation + 1, moved_at = clock_timestamp()"
+        " WHERE view = %s AND shard = 0",
+        (digest, view),
+    )
 
 
 async def move(connection: Connection, before: Sequence[Place], after: int, changes: Sequence[rows.Part]) -> None:

@@ -4,6 +4,9 @@ One projector carries several views over one feed and one connection, because de
 A page's net change goes out as one statement, with the move of the position, in one round trip. The position is moved by
 compare, so two projectors can never both apply a page; a session advisory lock per view only spares the second one the
 work. A view is never ahead of the log: it may lose its last commits in a crash and folds them again.
+
+An event that cannot be folded parks its stream in that view, and nothing else: the page is folded once more by a careful
+folder, which commits what can be folded, with the parked stream and its error beside it.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import psycopg
 
 from domain.envelope import Recorded
 from domain.ports import Feed, Page, StoreUnavailable
-from projections import positions, rows
+from projections import parking, positions, rows
 from projections.fold import Folder
 from projections.positions import Moved, Place
 from projections.rebuild import rebuild
@@ -99,7 +102,9 @@ class Projector:
         """Fold page after page from the place of the view that is furthest behind."""
         names = {view.name for view in self._views}
         standing = {place.view: place for place in await positions.places(connection) if place.view in names}
-        folders = {view.name: Folder(view.tables, CACHED_ROWS_MAX) for view in self._views}
+        folders = {
+            view.name: Folder(view.tables, CACHED_ROWS_MAX, parked=await parking.parked_in(connection, view.name)) for view in self._views
+        }
         start = min(place.position for place in standing.values())
         async with aclosing(self._feed.pages(start, PAGE_EVENTS_MAX)) as pages:  # type: ignore[type-var]  # feeds are generators
             async for page in pages:
@@ -108,17 +113,32 @@ class Projector:
     async def _apply(self, connection: Connection, page: Page, standing: dict[str, Place], folders: dict[str, Folder]) -> None:
         """Commit one page for all views that have not seen the whole of it."""
         behind = [place for place in standing.values() if place.position < page.last]
+        try:
+            await self._commit(connection, page, behind, folders)
+        except rows.UNFOLDABLE:
+            for place in behind:
+                folders[place.view].forget()
+                folders[place.view].careful = True
+            await self._commit(connection, page, behind, folders)
+        for place in behind:
+            standing[place.view] = Place(place.view, page.last, place.digest, place.generation)
+            folder = folders[place.view]
+            if folder.careful:
+                folder.careful = False
+                _tell(place.view, page, folder)
+            folder.written()
+
+    async def _commit(self, connection: Connection, page: Page, behind: Sequence[Place], folders: dict[str, Folder]) -> None:
+        """Fold a page, and write what it changes together with the position."""
         for place in behind:
             await self._fold(connection, folders[place.view], unseen(page, place.position))
         changes: list[rows.Part] = []
         for place in behind:
-            for cache in folders[place.view].caches:
+            folder = folders[place.view]
+            for cache in folder.caches:
                 changes += rows.changes(cache.table, self._statements[cache.table.name], cache.dirty)
+            changes += parking.changes(place.view, folder)
         await positions.move(connection, behind, page.last, changes)
-        for place in behind:
-            standing[place.view] = Place(place.view, page.last, place.digest, place.generation)
-            for cache in folders[place.view].caches:
-                cache.written()
 
     async def _fold(self, connection: Connection, folder: Folder, events: Sequence[Recorded]) -> None:
         steps = folder.claim(events)
@@ -132,3 +152,10 @@ class Projector:
 def unseen(page: Page, position: int) -> Sequence[Recorded]:
     """The events of a page after `position`."""
     return page.events if page.previous >= position else [event for event in page.events if event.position > position]
+
+
+def _tell(view: str, page: Page, folder: Folder) -> None:
+    """Log which streams this page has parked."""
+    for each in map(folder.parked.__getitem__, folder.noted):
+        if each.position >= page.first:
+            _log.error("view %s parks stream %s at position %d (%s): %s", view, each.stream, each.position, each.type, each.error)

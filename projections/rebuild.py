@@ -1,16 +1,23 @@
 """Builds a view anew from position 0 beside the live one and puts it in its place in one transaction.
 
 The new tables grow in a schema of their own, so no reader ever sees a half-built view. The view's position row is locked
-for the last stretch and the swap; a projector that works meanwhile finds another generation and starts afresh.
+for the last stretch and the swap; a projector that works meanwhile finds another generation and starts afresh. The swap
+never waits in the queue of a table's lock, where it would hold up every reader behind it: it gives up at once, and tries
+again when the reads of before have ended. What cannot be folded is parked as in the live view.
 """
 
+import asyncio
 import gc
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
+import psycopg
+
 from domain.envelope import Recorded
 from domain.ports import Feed
-from projections import rows
+from projections import parking, positions, rows
 from projections.fold import Folder
 from projections.rows import Connection, Statements
 from projections.table import LIVE, REBUILD, View
@@ -19,25 +26,62 @@ PAGE_EVENTS = 4000
 DIRTY_ROWS_MAX = 400_000
 """Rows held in memory before they are loaded; about 500 bytes each."""
 
+CATCH_UPS_MAX = 20
+"""How often the log that grew meanwhile is folded before the live view is held still for the rest."""
+
+SWAP_LOCK_MILLISECONDS = 50
+SWAP_PAUSE_SECONDS = 0.1
+SWAP_SECONDS_MAX = 300.0
+
+_log = logging.getLogger("ledgermill.rebuild")
+
 
 async def rebuild(connection: Connection, feed: Feed, view: View) -> int:
-    """Rebuild `view` up to where the live one stands; returns that position. The connection is in autocommit mode."""
+    """Rebuild `view` up to where the live one stands; returns that position. The connection is in autocommit mode.
+
+    Raises psycopg.errors.LockNotAvailable when reads of the live view did not end for SWAP_SECONDS_MAX.
+    """
     lock = f"ledgermill.rebuild.{view.name}"
     await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (lock,))
     try:
-        await _make_tables(connection, view)
-        build = _Build(connection, feed, view)
-        with _uncollected():
-            await build.advance(await _position(connection, view))
+        try:
+            return await _rebuilt(connection, view, _Build(connection, feed, view))
+        except rows.UNFOLDABLE as error:
+            _log.warning("view %s is rebuilt with care, an event cannot be folded: %s", view.name, error)
+            return await _rebuilt(connection, view, _Build(connection, feed, view, careful=True))
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
+
+
+async def _rebuilt(connection: Connection, view: View, build: "_Build") -> int:
+    await _make_tables(connection, view)
+    with _uncollected():
+        for _ in range(CATCH_UPS_MAX):
+            position = next((place.position for place in await positions.places(connection) if place.view == view.name), 0)
+            done = build.position
+            await build.advance(position)
+            if position - done < PAGE_EVENTS:
+                break
+    for table in view.tables:
+        await connection.execute(rows.sql(f"ANALYZE {REBUILD}.{table.name}"))
+    ends = time.monotonic() + SWAP_SECONDS_MAX
+    while True:
         async with connection.transaction():
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             await _lock_tables(connection, view)
-            position = await _position(connection, view, locked=True)
+            place = await positions.hold(connection, view.name)
+            position = place.position if place else 0
             await build.advance(position)
-            await _swap(connection, view)
-        return position
-    finally:
-        await connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
+            try:
+                async with connection.transaction():
+                    await _swap(connection, view)
+                    await parking.replace(connection, view.name, build.folder.parked.values())
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                if time.monotonic() > ends:
+                    raise
+            else:
+                return position
+        await asyncio.sleep(SWAP_PAUSE_SECONDS)  # a read that holds a table tells nobody when it ends
 
 
 @contextmanager
@@ -55,10 +99,10 @@ def _uncollected() -> Iterator[None]:
 class _Build:
     """The tables as they grow."""
 
-    def __init__(self, connection: Connection, feed: Feed, view: View) -> None:
+    def __init__(self, connection: Connection, feed: Feed, view: View, *, careful: bool = False) -> None:
         self.connection = connection
         self.feed = feed
-        self.folder = Folder(view.tables, DIRTY_ROWS_MAX)
+        self.folder = Folder(view.tables, DIRTY_ROWS_MAX, careful=careful)
         self.statements = {table.name: Statements(table, REBUILD) for table in view.tables}
         self.position = 0
         self.loaded = False
@@ -91,9 +135,9 @@ class _Build:
             await self.connection.execute("SET LOCAL statement_timeout = 0")
             for cache in self.folder.caches:
                 statements = self.statements[cache.table.name]
-                if self.loaded:
+                if self.loaded and cache.dirty:
                     await rows.merge(self.connection, cache.table, statements, cache.dirty)
-                else:
+                elif not self.loaded:
                     cache.forget_absent()
                     await rows.load(self.connection, cache.table, statements.copy, cache.dirty)
                     await self.connection.execute(rows.sql(cache.table.index(REBUILD)))
@@ -118,25 +162,10 @@ async def _lock_tables(connection: Connection, view: View) -> None:
             await connection.execute(rows.sql(f"LOCK TABLE {LIVE}.{table.name} IN EXCLUSIVE MODE"))
 
 
-async def _position(connection: Connection, view: View, *, locked: bool = False) -> int:
-    """Where the live view stands; the rebuild has to get as far."""
-    cursor = await connection.execute(
-        "SELECT position FROM views.view_positions WHERE view = %s AND shard = 0 FOR UPDATE"
-        if locked
-        else "SELECT position FROM views.view_positions WHERE view = %s AND shard = 0",
-        (view.name,),
-    )
-    found = await cursor.fetchone()
-    return int(found[0]) if found else 0
-
-
 async def _swap(connection: Connection, view: View) -> None:
-    """Put the new tables in the place of the old ones."""
+    """Put the new tables in the place of the old ones. Raises LockNotAvailable while somebody reads."""
+    await connection.execute(rows.sql(f"SET LOCAL lock_timeout = {SWAP_LOCK_MILLISECONDS}"))
     for table in view.tables:
         await connection.execute(rows.sql(f"DROP TABLE IF EXISTS {LIVE}.{table.name}"))
         await connection.execute(rows.sql(f"ALTER TABLE {REBUILD}.{table.name} SET SCHEMA {LIVE}"))
-    await connection.execute(
-        "UPDATE views.view_positions SET digest = %s, generation = generation + 1, moved_at = clock_timestamp()"
-        " WHERE view = %s AND shard = 0",
-        (view.digest, view.name),
-    )
+    await positions.renew(connection, view.name, view.digest)

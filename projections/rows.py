@@ -11,12 +11,16 @@ from functools import lru_cache
 from typing import Any, LiteralString, cast
 
 import msgspec
+import psycopg
 from psycopg import AsyncConnection
 
-from projections.fold import Slot
+from projections.fold import PoisonedError, Slot
 from projections.table import Key, Row, Table
 
 Connection = AsyncConnection[Any]
+
+UNFOLDABLE = (PoisonedError, psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, OverflowError)
+"""What one event can do to a page: its fold raises, or the row that it makes is one that JSON or Postgres does not take."""
 
 NUL = b"\\u0000"
 _BATCH = 1000

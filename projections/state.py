@@ -6,12 +6,15 @@ from datetime import datetime
 import msgspec
 
 from domain.envelope import Recorded
-from projections.fold import fold
+from projections.fold import Parked, folded, rows_of
 from projections.status import ATTEMPTS, JOBS, RUNS, STEPS, AttemptRow, JobRow, RunRow, StepRow
 
 
 class RunState(msgspec.Struct, frozen=True):
-    """A run with everything in it. position: of the last event that counts; run: None before it was triggered."""
+    """A run with everything in it. position: of the last event that counts; run: None before it was triggered.
+
+    parked: the streams of it that this code could fold only in part.
+    """
 
     position: int
     events: int
@@ -19,6 +22,7 @@ class RunState(msgspec.Struct, frozen=True):
     jobs: list[JobRow]
     attempts: list[AttemptRow]
     steps: list[StepRow]
+    parked: list[Parked]
 
 
 def until(events: Iterable[Recorded], *, position: int | None = None, at: datetime | None = None) -> list[Recorded]:
@@ -28,7 +32,8 @@ def until(events: Iterable[Recorded], *, position: int | None = None, at: dateti
 
 def run_state(events: Sequence[Recorded]) -> RunState:
     """The state after these events of one run and its jobs, in order."""
-    made = fold((RUNS, JOBS, ATTEMPTS, STEPS), events)
+    folder = folded((RUNS, JOBS, ATTEMPTS, STEPS), events)
+    made = rows_of(folder)
     runs = list(made["runs"].values())
     return RunState(
         position=events[-1].position if events else 0,
@@ -37,4 +42,5 @@ def run_state(events: Sequence[Recorded]) -> RunState:
         jobs=sorted(made["jobs"].values(), key=lambda row: (row.created_at, row.key, row.instance)),
         attempts=sorted(made["attempts"].values(), key=lambda row: (row.job_id, row.attempt)),
         steps=sorted(made["steps"].values(), key=lambda row: (row.job_id, row.attempt, row.index)),
+        parked=list(folder.parked.values()),
     )

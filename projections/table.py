@@ -2,7 +2,9 @@
 
 A `Table` names its row Struct, its key columns and, by type of event, a `Rule`: which keys the event touches and how a
 row changes. SQL types, DDL and the digest follow from the Struct, so there is one place to change. A fold owns the row
-that it is given and may change it in place; it must never read a clock, another row or a database.
+that it is given and may set its fields, but must never change a value inside one (a list, a dictionary) in place: the row
+is copied without it. It must never read a clock, another row or a database. A row is made by the events of one story: a
+run with its jobs, or a single other stream; so what one stream holds up can be folded again by itself.
 """
 
 import hashlib
@@ -25,6 +27,8 @@ Key = Any
 Row = Any
 Apply = Callable[[Row | None, Recorded, Key], Row | None]
 Keys = Callable[[Recorded], Sequence[Key]]
+
+BIGINT = range(-(2**63), 2**63)
 
 LIVE = "views"
 REBUILD = "views_rebuild"
@@ -81,6 +85,19 @@ class Table:
         self.indexes = indexes
         self.columns = tuple(_column(column, hint) for column, hint in get_type_hints(row).items())
         self.key_of: Callable[[Row], Key] = attrgetter(*key)
+        self._integers = tuple(column.name for column in self.columns if column.sql == "bigint")
+        self._required = tuple(column.name for column in self.columns if not column.nullable)
+
+    def check(self, row: Row) -> None:
+        """Raise ValueError where Postgres cannot hold the row."""
+        for name in self._integers:
+            value = getattr(row, name)
+            if value is not None and value not in BIGINT:
+                raise ValueError(f"{self.name}.{name} = {value} is no 64-bit integer")
+        for name in self._required:
+            if getattr(row, name) is None:
+                raise ValueError(f"{self.name}.{name} is missing")
+        msgspec.json.encode(row)  # UnicodeEncodeError: text that is no Unicode, such as half of a surrogate pair
 
     def create(self, schema: str) -> str:
         """The statement that makes the bare table in `schema`."""

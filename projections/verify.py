@@ -1,10 +1,12 @@
 """Proves views against the log: folds the events again in memory and compares every cell (invariant 9).
 
-What is compared is read in one snapshot with the view's position, so a projector at work does no harm. The events come
-from the log and never by way of a view, since the view is what is in doubt.
+What is compared is read in one snapshot with the view's position, so a projector at work does no harm; where a rebuild has
+put new tables in place meanwhile, which that snapshot cannot see into, it is all read again. The events come from the log
+and never by way of a view, since the view is what is in doubt. Of a stream that is parked in a view only what came before
+is expected there, and the answer names it.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +15,15 @@ import msgspec
 from domain import ids
 from domain.envelope import Recorded
 from domain.ports import EventStore
-from projections import positions
-from projections.fold import Folder, fold
-from projections.positions import Connections
+from projections import parking, positions
+from projections.fold import Folder, Parked, folded, rows_of
+from projections.parking import ParkedStream
+from projections.positions import Connections, Place
 from projections.rows import Connection, Statements, clean, encode, key_object
 from projections.table import LIVE, Key, Row, Table, View
 
 PAGE_EVENTS = 10_000
+SWAPS_MAX = 10
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -34,34 +38,50 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What was compared: events of the log, rows of the views at `position`, and the differences."""
+    """What was compared: events of the log, rows of the views at `position`, and the differences. parked: in any view."""
 
     position: int
     events: int
     rows: int
     differences: tuple[Difference, ...]
+    parked: tuple[ParkedStream, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One state of all views: where each stood, and what waited in it."""
+
+    places: dict[str, Place]
+    parked: dict[str, list[Parked]]
+    told: tuple[ParkedStream, ...]
+
+
+class SwappedError(Exception):
+    """A rebuild put new tables in place while they were read."""
 
 
 async def verify_store(connections: Connections, store: EventStore, views: Sequence[View]) -> Verification:
     """Compare all rows of these views with a fold from position 0. Holds all expected rows in memory."""
-    async with connections() as connection, connection.transaction():
-        reached = await _snapshot(connection)
-        folders = {view.name: Folder(view.tables, 0) for view in views}
-        through = max((reached[view.name] for view in views), default=0)
+
+    async def compared(connection: Connection, state: Snapshot) -> Verification:
+        folders = {view.name: Folder(view.tables, 0, parked=state.parked[view.name], careful=True) for view in views}
+        through = max((state.places[view.name].position for view in views), default=0)
         count = 0
         async for events in _log(store, through):
             count += len(events)
             for view in views:
-                folders[view.name].apply(folders[view.name].claim([event for event in events if event.position <= reached[view.name]]))
+                reached = state.places[view.name].position
+                folders[view.name].apply(folders[view.name].claim([event for event in events if event.position <= reached]))
         differences: list[Difference] = []
-        compared = 0
+        rows = 0
         for view in views:
-            for cache in folders[view.name].caches:
-                expected = {slot.key: slot.row for slot in cache.young.values() if slot.row is not None}
-                found = [text async for text in _texts(connection, cache.table)]
-                compared += len(found)
-                differences += compare(view, cache.table, expected, found)
-    return Verification(through, count, compared, tuple(differences))
+            expected = rows_of(folders[view.name])
+            for table in view.tables:
+                found = [text async for text in _texts(connection, table)]
+                rows += len(found)
+                differences += compare(view, table, expected[table.name], found)
+        return Verification(through, count, rows, tuple(differences), state.told)
+
+    return await _in_one_state(connections, views, compared)
 
 
 async def verify_run(
@@ -73,19 +93,37 @@ async def verify_run(
     the repository that the run names.
     """
     around = await _around(store, events)
-    async with connections() as connection, connection.transaction():
-        reached = await _snapshot(connection)
+
+    async def compared(connection: Connection, state: Snapshot) -> Verification:
         differences: list[Difference] = []
-        compared = 0
+        rows = 0
         for view in views:
-            seen = [event for event in around if event.position <= reached[view.name]]
-            made = fold(view.tables, seen)
+            seen = [event for event in around if event.position <= state.places[view.name].position]
+            made = rows_of(folded(view.tables, seen, state.parked[view.name]))
             for table in view.tables:
                 expected = {key: row for key, row in made[table.name].items() if table.scope is None or getattr(row, table.scope) == run}
                 found = await _scoped(connection, table, run, expected)
-                compared += len(found)
+                rows += len(found)
                 differences += compare(view, table, expected, found)
-    return Verification(max(reached.values(), default=0), len(events), compared, tuple(differences))
+        position = max((place.position for place in state.places.values()), default=0)
+        return Verification(position, len(events), rows, tuple(differences), state.told)
+
+    return await _in_one_state(connections, views, compared)
+
+
+async def _in_one_state(
+    connections: Connections, views: Sequence[View], compared: Callable[[Connection, Snapshot], Awaitable[Verification]]
+) -> Verification:
+    """Compare in one snapshot whose tables were not replaced before they were read."""
+    for _ in range(SWAPS_MAX):
+        async with connections() as connection:
+            async with connection.transaction():
+                state = await _snapshot(connection, views)
+                found = await compared(connection, state)
+            after = {place.view: place.generation for place in await positions.places(connection)}
+        if all(after[view.name] == state.places[view.name].generation for view in views):
+            return found
+    raise SwappedError(f"the views were rebuilt {SWAPS_MAX} times while they were compared")
 
 
 def compare(view: View, table: Table, expected: Mapping[Key, Row], found: Iterable[str]) -> list[Difference]:
@@ -125,12 +163,14 @@ def _cells(table: Table, text: str) -> dict[str, Any]:
     return cells
 
 
-async def _snapshot(connection: Connection) -> dict[str, int]:
-    """Begin to read one state of all views; returns their positions in it."""
+async def _snapshot(connection: Connection, views: Sequence[View]) -> Snapshot:
+    """Begin to read one state of all views."""
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     await connection.execute("SET LOCAL statement_timeout = 0")
-    return {place.view: place.position for place in await positions.places(connection)}
+    places = {place.view: place for place in await positions.places(connection)}
+    parked = {view.name: await parking.parked_in(connection, view.name) for view in views}
+    return Snapshot(places, parked, tuple(await parking.parked_streams(connection)))
 
 
 async def _log(store: EventStore, through: int) -> AsyncIterator[Sequence[Recorded]]:

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
+
 from domain.envelope import Recorded
 from domain.ports import Page, StoreUnavailable, StreamWrite, Tracking, TrackingConflict, VersionConflict
 from infra import codec
+from infra.codec import Stored
 
 
 class MemoryEventStore:
@@ -43,15 +46,23 @@ class MemoryEventStore:
             self._agents[tracking.agent] = tracking.after
         done = []
         for write, _, topic, state in rows:
-            self._position += 1
-            stream = self._streams.setdefault(write.stream, [])
-            event = codec.recorded(self._position, write.stream, len(stream) + 1, topic, state)
-            stream.append(event)
-            self._log.append(event)
-            done.append(event)
+            done.append(self._keep(write.stream, topic, state))
         self._grown.set()
         self._grown = asyncio.Event()
         return tuple(done)
+
+    def append_of_newer_version(self, stream: UUID, topic: str) -> Recorded:
+        """What newer code might append, of a type or schema that this code does not know."""
+        meta = Stored(datetime(2026, 3, 1, tzinfo=UTC), "default", "someone", {"mood": "blue"})
+        return self._keep(stream, topic, msgspec.json.encode(meta))
+
+    def _keep(self, target: UUID, topic: str, state: bytes) -> Recorded:
+        self._position += 1
+        stream = self._streams.setdefault(target, [])
+        event = codec.recorded(self._position, target, len(stream) + 1, topic, state)
+        stream.append(event)
+        self._log.append(event)
+        return event
 
     async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
         """See the port."""

@@ -14,10 +14,10 @@ import pytest
 
 from domain.envelope import Recorded
 from gateway import wiring
-from gateway.run_history import run_history
 from gateway.serving import Listening, bind
 from infra.event_store import PostgresEventStore
 from infra.settings import Settings
+from projections.run_history import run_history
 from runner import wire
 
 WORKFLOW = """\
