@@ -2,6 +2,9 @@
 
 Its position moves in the same transaction as the effects of the page, so a page is carried out exactly once; and since
 every reaction is a repeat when it was carried out before, even a second reactor beside it would do no harm.
+
+What this code cannot react to (an event of a newer version, a stream that holds one) is not skipped: the rest goes on, and
+the recorded position stays before it, so that newer code begins there.
 """
 
 import asyncio
@@ -10,8 +13,8 @@ from typing import Any
 
 from commands.handle import Handler, Origin
 from domain import reactions
-from domain.envelope import Recorded
-from domain.ports import EventStore, Feed, Page, StoreUnavailable, Tracking, TrackingConflict, VersionConflict
+from domain.envelope import Recorded, Unreadable
+from domain.ports import EventStore, Feed, Page, StoreUnavailable, StreamUnreadable, Tracking, TrackingConflict, VersionConflict
 
 AGENT = "reactor"
 ACTOR = "system"
@@ -31,12 +34,14 @@ class Reactor:
         self._feed = feed
         self._position = 0
         self._unrecorded = 0
+        self._stuck: int | None = None
 
     async def run(self) -> None:
         """React to every event from the recorded position on."""
         while True:
             try:
                 self._position = await self._store.tracked(AGENT)
+                self._stuck = None
                 async for page in self._feed.pages(self._position):
                     await self._react(page)
             except (TrackingConflict, VersionConflict, StoreUnavailable) as error:
@@ -45,8 +50,13 @@ class Reactor:
 
     async def _react(self, page: Page) -> None:
         for event in page.events:
-            if isinstance(event.data, reactions.AFTERWARDS):
-                await self._carry_out(event)
+            if isinstance(event.data, Unreadable):
+                self._hold(event, f"this version cannot read {event.type}.v{event.schema}")
+            elif isinstance(event.data, reactions.AFTERWARDS):
+                try:
+                    await self._carry_out(event)
+                except StreamUnreadable as error:
+                    self._hold(event, str(error))
         self._unrecorded += len(page.events)
         if self._unrecorded > POSITION_EVENTS_MAX:
             await self._move(page.last)
@@ -57,8 +67,15 @@ class Reactor:
         if commands:
             await self._move(event.position, commands, event)
 
+    def _hold(self, event: Recorded, because: str) -> None:
+        """Leave the recorded position before this event."""
+        log.error("no reaction to position %d (%s) of stream %s: %s", event.position, event.type, event.stream, because)
+        if self._stuck is None:
+            self._stuck = event.position - 1
+
     async def _move(self, position: int, commands: Any = (), cause: Recorded | None = None) -> None:
-        tracking = Tracking(AGENT, await self._store.tracked(AGENT), position)
+        before = await self._store.tracked(AGENT)
+        tracking = Tracking(AGENT, before, position if self._stuck is None else max(before, self._stuck))
         meta = cause.meta if cause else None
         origin = Origin(
             tenant=meta.tenant if meta else "",

@@ -16,7 +16,7 @@ from uuid import UUID
 from commands.handle import Handler, Origin
 from domain.job.commands import Expire, ExtendLease
 from domain.job.state import Acquired, JobState, Running
-from domain.ports import Clock, Deadlines, StoreUnavailable, VersionConflict
+from domain.ports import Clock, Deadlines, StoreUnavailable, StreamUnreadable, VersionConflict
 
 ACTOR = "system"
 TICK_SECONDS_MAX = 0.5
@@ -41,6 +41,7 @@ class Reconciler:
         self._outage_end: datetime | None = None
         self._pardoned: set[tuple[UUID, int]] = set()
         self._waiting = False
+        self._unreadable: set[UUID] = set()
 
     async def run(self) -> None:
         """Work at every deadline, at most half a second late."""
@@ -61,7 +62,12 @@ class Reconciler:
         effects = 0
         self._waiting = False
         for job, kind in await self._deadlines.due(self._clock.now(), DUE_MAX):
-            effects += await self._send(job, kind)
+            try:
+                effects += await self._send(job, kind)
+            except StreamUnreadable as error:
+                if job not in self._unreadable:
+                    log.error("no deadline of job %s can be kept: %s", job, error)  # noqa: TRY400 - the trace says nothing more
+                self._unreadable.add(job)
         return effects
 
     def _grant_amnesty(self) -> None:

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from commands.catalogue import AGGREGATES
-from domain.envelope import Recorded
+from domain.envelope import Recorded, Unreadable
 from domain.job.state import Done
-from domain.ports import EventStore, NewEvent
+from domain.ports import EventStore, NewEvent, StreamUnreadable
 
 CACHED_STREAMS_MAX = 100_000
 
@@ -37,7 +37,12 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
         """The stream after committed events."""
         state, evolve = self.state, AGGREGATES[self.kind].evolve
         for event in events:
-            state = evolve(self.id, state, event.data, event.meta)
+            if isinstance(event.data, Unreadable):
+                raise StreamUnreadable(event)
+            try:
+                state = evolve(self.id, state, event.data, event.meta)
+            except Exception as error:
+                raise StreamUnreadable(event, f"{type(error).__name__}: {error}") from error
         last = events[-1] if events else None
         return Stream(
             self.kind,

@@ -56,6 +56,14 @@ class CommitUnknown(StoreUnavailable):
     """The connection was lost during the commit and stayed away: the events are in the log or not. Load, then decide again."""
 
 
+class StreamUnreadable(Exception):  # noqa: N818 - see VersionConflict
+    """A stream holds an event that this code cannot read or follow, so nothing can be decided on it here: other code can."""
+
+    def __init__(self, event: Recorded, because: str = "this version cannot read it") -> None:
+        self.stream = event.stream
+        super().__init__(f"nothing goes on in stream {event.stream}: {event.type}.v{event.schema} at position {event.position}: {because}")
+
+
 class Page(msgspec.Struct, frozen=True, gc=False):
     """Committed events in position order. previous: the position of the event before the first one (0: none)."""
 

@@ -7,6 +7,7 @@ poll early only once in a while, so that a runner that is busy cancelling does n
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -15,7 +16,7 @@ from commands.handle import Handler, Origin, Outcome
 from domain import ids
 from domain.job.commands import AcquireJob, ReportLost
 from domain.job.state import Acquired, Done, JobState, Running
-from domain.ports import Clock
+from domain.ports import Clock, StreamUnreadable
 from domain.runner_pool import Runner
 from domain.scheduling.matching import ReadyJob
 from gateway.http import ClientGone, Reply, Request, answer
@@ -124,7 +125,10 @@ class Acquiring:
             if job in over:
                 found.append(over[job])
                 continue
-            state: JobState | None = await self._handler.state(job, "job")
+            try:
+                state: JobState | None = await self._handler.state(job, "job")
+            except StreamUnreadable:  # its runner goes on with its other jobs; of this one its own requests are told
+                continue
             match state:
                 case Acquired(lease=lease, cancel=cancel) | Running(lease=lease, cancel=cancel) if lease.runner == runner:
                     if cancel is not None:
@@ -190,7 +194,8 @@ class Acquiring:
             await self._lost(HeldLease(state.life.job, lease.runner, lease.attempt, lease.epoch, 0, 0), "not_started")
 
     async def _lost(self, lease: HeldLease, reason: str) -> None:
-        await self._handler.handle(ReportLost(lease.job, epoch=lease.epoch, reason=reason), Origin(self._tenant, "system:gateway"))
+        with contextlib.suppress(StreamUnreadable):  # the runner's other jobs do not depend on it
+            await self._handler.handle(ReportLost(lease.job, epoch=lease.epoch, reason=reason), Origin(self._tenant, "system:gateway"))
 
     def _wake(self, runner: UUID) -> None:
         poll = self.ready.polls.get(runner)

@@ -12,10 +12,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from domain.ports import StoreUnavailable
+from domain.ports import StoreUnavailable, StreamUnreadable
 from domain.refusals import Refusal
 
 MEDIA_TYPE = "application/problem+json"
+UNREADABLE_RETRY_SECONDS = 60
 TYPE = "urn:ledgermill:problem:"
 """`type` is this and the code; `ledgermill explain CODE` tells more."""
 
@@ -90,6 +91,9 @@ def from_exception(error: Exception) -> ProblemError:
             return problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         case StoreUnavailable():
             return problem(503, "store_unavailable", str(error), hint="nothing was written; try again", retry_after_seconds=1)
+        case StreamUnreadable():
+            hint = "nothing was written; a server of the version that wrote the event can go on"
+            return problem(503, "stream_unreadable", str(error), hint=hint, retry_after_seconds=UNREADABLE_RETRY_SECONDS)
         case _:
             return problem(500, "internal_error", "the server failed to answer this request", hint="the server's log names the cause")
 
@@ -102,7 +106,7 @@ def install(app: FastAPI) -> None:
         identity = str(getattr(request.state, "request_id", ""))
         return Response(body(found, identity), found.problem.status, dict(found.headers), media_type=MEDIA_TYPE)
 
-    for kind in (ProblemError, RequestValidationError, HTTPException, StoreUnavailable):
+    for kind in (ProblemError, RequestValidationError, HTTPException, StoreUnavailable, StreamUnreadable):
         app.add_exception_handler(kind, handle)
 
 

@@ -88,7 +88,10 @@ class Listener:
                     self._wakeup.everybody()
                     pause = 0.05
                     async for notification in connection.notifies():
-                        self._wakeup.heard(int(notification.payload))
+                        if notification.payload.isdecimal():
+                            self._wakeup.heard(int(notification.payload))
+                        else:  # somebody else's: whatever it means, there is no harm in looking
+                            self._wakeup.everybody()
             except (psycopg.Error, StoreUnavailable) as error:
                 logger.warning("the listener of %s lost its connection and tries again: %s", self._channel, error)
             self._wakeup.everybody()

@@ -13,6 +13,7 @@ from commands.reactor import AGENT, Reactor
 from commands.reconciler import Reconciler
 from domain.job import commands as c
 from domain.job.state import Acquired, BackingOff, Done, Queued, Running
+from domain.ports import StreamUnreadable
 from domain.run.commands import CancelRun
 from tests.commands.test_trigger import ORIGIN, RUNNER, System
 
@@ -236,3 +237,50 @@ async def test_a_job_that_nobody_takes_ends_after_a_day() -> None:
     jobs = [event.stream for event in page.events if event.type == "JobCreated"]
     states = [await system.handler.state(job, "job") for job in jobs]
     assert all(isinstance(state, Done) and state.conclusion == "timed_out" for state in states)
+
+
+class Due:
+    """The port `Deadlines` of jobs whose leases have all ended."""
+
+    def __init__(self, *jobs: UUID) -> None:
+        self._jobs = jobs
+
+    async def due(self, now: datetime, limit: int = 100) -> list[tuple[UUID, str]]:
+        """See the port."""
+        del now
+        return [(job, "lease") for job in self._jobs][:limit]
+
+    async def next_at(self) -> datetime | None:
+        """See the port."""
+        return None
+
+
+async def test_a_job_of_a_newer_version_keeps_no_other_deadline_waiting() -> None:
+    """Nothing can be decided on it here; the job behind it loses its lease in time."""
+    system = System()
+    strange = await hold(system)
+    other: UUID = (await system.queued())["wide (2)"]
+    await system.handler.handle(c.AcquireJob(other, RUNNER, "r", ("linux",), 30, 120), ORIGIN)
+    system.store.append_of_newer_version(strange, "MoodChanged.v1")
+    system.clock.advance(30)
+    reconciler = Reconciler(system.handler, Due(strange, other), system.clock, 30)
+    assert await reconciler.tick() == 1
+    assert isinstance(await system.handler.state(other, "job"), BackingOff)
+    with pytest.raises(StreamUnreadable, match=r"MoodChanged\.v1"):
+        await system.handler.state(strange, "job")
+
+
+async def test_the_reactor_goes_on_and_leaves_its_position_before_what_it_cannot_read() -> None:
+    """A run behind the strange event is cancelled; newer code will begin at the event, as this code knows nothing of it."""
+    system = System()
+    strange = (await system.push(WIDE)).runs[0].run
+    position = system.store.append_of_newer_version(strange, "MoodChanged.v1").position
+    other = (await system.push(WIDE, key="k2")).runs[0].run
+    await system.handler.handle(CancelRun(other, "by hand"), ORIGIN)
+
+    async def completed() -> bool:
+        return bool((await system.handler.state(other, "run")).conclusion == "cancelled")
+
+    async with running(Reactor(system.handler, system.store, system.store)):
+        await eventually(completed)
+    assert await system.store.tracked(AGENT) < position
