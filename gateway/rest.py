@@ -15,10 +15,14 @@ TITLE = "Ledgermill"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What `/readyz` tells. parts: "ok" or what is wrong, by name; ready: whether requests can be served."""
+    """What `/readyz` tells. parts: "ok" or what is wrong, by name; ready: whether requests can be served.
+
+    parked_streams: how many streams wait in a view because an event of theirs could not be folded; see `projection list`.
+    """
 
     ready: bool
     parts: dict[str, str]
+    parked_streams: int = 0
 
 
 def rest(routers: Sequence[APIRouter], hot: Sequence[Route], health: Callable[[], Awaitable[Health]]) -> FastAPI:

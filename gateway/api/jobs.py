@@ -30,7 +30,7 @@ def job_routes(reads: Reads) -> APIRouter:
 
     @router.get("/{job}", summary="One job with the steps of its last attempt")
     async def one(job: UUID, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "status", "holds")
+        await reads.reached(at_least, "status", "holds", about=job)
         async with reads.connections() as connection:
             row = await the_job(connection, job)
             reasons = {hold.id: hold.reason for hold in await holds(connection, reads.tenant, [job])}
@@ -38,7 +38,7 @@ def job_routes(reads: Reads) -> APIRouter:
 
     @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it")
     async def attempts(request: Request, job: UUID, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "status")
+        await reads.reached(at_least, "status", about=job)
         async with reads.connections() as connection:
             row = await the_job(connection, job)
             found, steps = await attempts_of(connection, [job])

@@ -10,14 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.api import deeds
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
 from gateway.problems import problem
-from projections import fleet, positions
+from projections import fleet, parking, positions
 from projections.audit import AUDIT_TABLE
 from projections.catalogue import VIEWS
 from projections.holds import holds
 from projections.rebuild import rebuild
 from projections.repositories import REPOSITORY_TABLE, WORKFLOW_TABLE
+from projections.retry import retry
 from projections.select import Order, select
-from projections.table import Row, Table
+from projections.table import Row, Table, View
 
 BY_NAME = Order(("full_name", "id"))
 BY_PATH = Order(("path", "id"))
@@ -128,6 +129,7 @@ def record_routes(reads: Reads) -> APIRouter:
     async def projections(request: Request) -> Response:
         async with reads.connections() as connection:
             places = await positions.places(connection)
+            parked = await parking.parked_streams(connection)
         head = await reads.store.head()
         shown = [
             {
@@ -135,6 +137,7 @@ def record_routes(reads: Reads) -> APIRouter:
                 "position": place.position,
                 "lag": max(0, head - place.position),
                 "rebuilds": place.generation - 1,
+                "parked": [each for each in parked if each.view == place.view],
                 "tables": [f"views.{table.name}" for table in VIEWS[place.view].tables] if place.view in VIEWS else [],
             }
             for place in sorted(places, key=lambda place: place.view)
@@ -143,13 +146,27 @@ def record_routes(reads: Reads) -> APIRouter:
 
     @router.post("/projections/{name}/rebuild", summary="Build a view anew from position 0, then put it in its place")
     async def rebuild_view(name: str) -> Response:
-        if name not in VIEWS:
-            raise problem(404, "projection_not_found", f'there is no view "{name}"', hint=f"the views are {', '.join(VIEWS)}")
+        view = the_view(name)
         async with reads.connections() as connection:
-            position = await rebuild(connection, reads.feed, VIEWS[name])
+            position = await rebuild(connection, reads.feed, view)
         return respond({"name": name, "position": position})
 
+    @router.post("/projections/{name}/retry", summary="Fold the streams that are parked in a view again, in order")
+    async def retry_view(name: str) -> Response:
+        view = the_view(name)
+        async with reads.connections() as connection:
+            done = await retry(connection, reads.store, view)
+            left = [each for each in await parking.parked_streams(connection) if each.view == name]
+        return respond({"name": name, "streams": done.streams, "events": done.events, "parked": left})
+
     return router
+
+
+def the_view(name: str) -> View:
+    """The view; 404 when there is none."""
+    if name not in VIEWS:
+        raise problem(404, "projection_not_found", f'there is no view "{name}"', hint=f"the views are {', '.join(VIEWS)}")
+    return VIEWS[name]
 
 
 def same(row: Any) -> Any:

@@ -8,16 +8,18 @@ import binascii
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 from fastapi import Query, Request, Response
 
 from domain.ports import EventStore, Feed
 from gateway.problems import problem
-from projections import positions
+from projections import parking, positions
 from projections.positions import Connections
 
 WAIT_SECONDS = 2.0
+PARKED_RETRY_SECONDS = 60
 PER_PAGE = 30
 PER_PAGE_MAX = 100
 
@@ -40,10 +42,16 @@ class Reads:
         self.tenant = tenant
         self.public_url = public_url.rstrip("/")
 
-    async def reached(self, at_least: int | None, *views: str) -> None:
-        """Wait until these views show the event at this position; 503 when they do not within two seconds."""
-        for view in views if at_least else ():
-            if not await positions.wait(self.connections, view, at_least or 0, WAIT_SECONDS):
+    async def reached(self, at_least: int | None, *views: str, about: UUID | None = None) -> None:
+        """Wait until these views show the event at this position; 503 when they do not within two seconds.
+
+        about: the run or job that is read. Where it waits in one of the views, or the stream of the event at `at_least`
+        does, the view shows less than was asked for, however long one waits: 503 too, and it says so.
+        """
+        if not at_least:
+            return
+        for view in views:
+            if not await positions.wait(self.connections, view, at_least, WAIT_SECONDS):
                 raise problem(
                     503,
                     "view_behind",
@@ -51,6 +59,21 @@ class Reads:
                     hint="ask again; ledgermill projection lag shows how far the views are",
                     retry_after_seconds=1,
                 )
+        async with self.connections() as connection:
+            if not await parking.any_parked(connection, views, at_least):
+                return
+            page = await self.store.read(at_least - 1, 1)
+            streams = [event.stream for event in page.events if event.position == at_least] if page else []
+            waiting = await parking.concerned(connection, views, at_least, [*streams, about] if about else streams, about)
+        if waiting is not None:
+            raise problem(
+                503,
+                "stream_parked",
+                f"the view {waiting.view} does not go beyond position {waiting.position} of stream {waiting.stream}:"
+                f" {waiting.type} there could not be folded ({waiting.error})",
+                hint=f"ledgermill projection list shows it; with code that can, ledgermill projection retry {waiting.view}",
+                retry_after_seconds=PARKED_RETRY_SECONDS,
+            )
 
 
 def respond(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -14,8 +14,9 @@ from gateway.api.reads import Reads, respond
 from gateway.api.runs import run_id
 from gateway.api.shapes import grouped, job_shape, run_shape
 from gateway.problems import problem
-from gateway.run_history import run_history
 from projections.catalogue import VIEWS
+from projections.parking import ParkedStream
+from projections.run_history import run_history
 from projections.state import RunState, run_state, until
 from projections.verify import Difference, Verification, verify_run, verify_store
 
@@ -39,7 +40,8 @@ class Compared(msgspec.Struct, frozen=True):
 class Replayed(msgspec.Struct, frozen=True):
     """The answer to a replay. scope: "store" when every row of every view was compared, else "run".
 
-    breaches: of the invariants, as domain.invariants tells them. clean: neither differences nor breaches.
+    breaches: of the invariants, as domain.invariants tells them. parked: streams of this run that wait in a view, which
+    therefore does not show all of it; parked_elsewhere: how many others do. clean: no differences, no breaches, none parked.
     """
 
     run_id: UUID
@@ -51,6 +53,8 @@ class Replayed(msgspec.Struct, frozen=True):
     clean: bool
     differences: tuple[Compared, ...]
     breaches: tuple[Any, ...]
+    parked: tuple[ParkedStream, ...]
+    parked_elsewhere: int
 
 
 class ReplayRequest(msgspec.Struct, frozen=True):
@@ -112,6 +116,7 @@ def shown(state: RunState, base_url: str) -> dict[str, Any]:
         "run": run_shape(state.run, base_url) if state.run else None,
         "jobs": [job_shape(job, *by_job[job.id]) for job in state.jobs],
         "attempts": state.attempts,
+        "parked": state.parked,
     }
 
 
@@ -125,10 +130,10 @@ async def verified(reads: Reads, run: UUID, scope: Scope | None) -> Replayed:
     own = await verify_run(reads.connections, reads.store, views, run, events)
     if scope == "run":
         # a cause may lie outside the run (a runner that was lost), so causes are not judged on a part of the log
-        return _replayed(run, scope, own, [breach for breach in invariants.check(events) if breach.invariant != 8])
+        return _replayed(run, scope, events, own, [breach for breach in invariants.check(events) if breach.invariant != 8])
     whole = await verify_store(reads.connections, reads.store, views)
     log = [event async for event in everything(reads, head)]
-    return _replayed(run, scope, whole, invariants.check(log))
+    return _replayed(run, scope, events, whole, invariants.check(log))
 
 
 async def everything(reads: Reads, head: int) -> Any:
@@ -141,7 +146,9 @@ async def everything(reads: Reads, head: int) -> Any:
         after = found.last
 
 
-def _replayed(run: UUID, scope: Scope, found: Verification, breaches: Sequence[Any]) -> Replayed:
+def _replayed(run: UUID, scope: Scope, events: Sequence[Recorded], found: Verification, breaches: Sequence[Any]) -> Replayed:
+    streams = {event.stream for event in events}
+    parked = tuple(each for each in found.parked if each.stream in streams or each.run_id == run)
     return Replayed(
         run_id=run,
         scope=scope,
@@ -149,9 +156,11 @@ def _replayed(run: UUID, scope: Scope, found: Verification, breaches: Sequence[A
         events=found.events,
         rows=found.rows,
         views=tuple(VIEWS),
-        clean=not found.differences and not breaches,
+        clean=not found.differences and not breaches and not parked,
         differences=tuple(map(_compared, found.differences)),
         breaches=tuple(breaches),
+        parked=parked,
+        parked_elsewhere=len(found.parked) - len(parked),
     )
 
 

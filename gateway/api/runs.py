@@ -11,9 +11,9 @@ from gateway.api.events import event_page, position_of
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, page, read_cursor, respond
 from gateway.api.shapes import grouped, job_shape, run_shape
 from gateway.problems import problem
-from gateway.run_history import run_history
 from projections.holds import holds
 from projections.rows import Connection
+from projections.run_history import run_history
 from projections.status import JobRow, RunRow
 from projections.status.reads import AS_PLANNED, NEWEST_FIRST, RunFilter, attempts_of, find_runs, jobs_of, list_runs
 
@@ -73,7 +73,8 @@ def run_routes(reads: Reads) -> APIRouter:
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
             reasons = await held(connection, reads, [row])
-            return respond(run_shape(row, reads.public_url, reasons.get(row.id, "")))
+        await reads.reached(at_least, "status", "holds", about=row.id)
+        return respond(run_shape(row, reads.public_url, reasons.get(row.id, "")))
 
     @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt")
     async def jobs(
@@ -94,6 +95,7 @@ def run_routes(reads: Reads) -> APIRouter:
                 raise bad_cursor(cursor) from error
             attempts, steps = await attempts_of(connection, [job.id for job in found])
             reasons = await held(connection, reads, found)
+        await reads.reached(at_least, "status", "holds", about=row.id)
         by_job = grouped(attempts, steps)
         return page(
             request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id], reasons.get(job.id, "")), cursor=AS_PLANNED.after

@@ -49,7 +49,7 @@ def replay(*, target: Target, run: str, at: str | None, diff: bool, verify: bool
 
 def _verify(client: Client, run: Json, *, as_json: bool) -> int:
     answer: Json = client.post(f"/runs/{run['id']}/replay")
-    differences, breaches = answer.get("differences") or [], answer.get("breaches") or []
+    differences, breaches, parked = ([*(answer.get(part) or ())] for part in ("differences", "breaches", "parked"))
     if as_json:
         render.print_json(answer)
     else:
@@ -57,13 +57,19 @@ def _verify(client: Client, run: Json, *, as_json: bool) -> int:
             click.echo(difference(each))
         for each in breaches:
             click.echo(render.safe(", ".join(f"{name} {value}" for name, value in each.items() if value is not None)))
+        for each in parked:
+            place = f"stream {each['stream']} is parked in view {each['view']} at position {each['position']}"
+            click.echo(render.safe(f"{place} ({each['type']}): {each['error']}; {each['waiting']} events are not shown"))
         name = f"{run['workflow']}#{run['number']}"
-        if differences or breaches:
-            click.echo(f"{name}: {len(differences)} differences, {len(breaches)} breaches in {answer['events']} events", err=True)
+        if answer.get("parked_elsewhere"):
+            click.echo(f"{answer['parked_elsewhere']} streams of others are parked: ledgermill projection list", err=True)
+        if differences or breaches or parked:
+            found = f"{len(differences)} differences, {len(breaches)} breaches, {len(parked)} parked streams"
+            click.echo(f"{name}: {found} in {answer['events']} events", err=True)
         else:
             views = ", ".join(answer.get("views") or ()) or "every view"
             click.echo(f"verified {name}: {answer['events']} events; {views} equal the fold; every invariant holds")
-    return Exit.FAILED if differences or breaches else Exit.OK
+    return Exit.FAILED if differences or breaches or parked else Exit.OK
 
 
 def difference(each: Json) -> str:

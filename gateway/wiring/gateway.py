@@ -131,17 +131,22 @@ async def _restore_presence(data: Path, restart: Any, presence: Any) -> None:
 
 
 async def _health(parts: Parts) -> "Health":
+    """Parked streams are told and do not make the process unfit: everything else is served."""
     from domain.ports import StoreUnavailable
     from gateway.rest import Health
+    from projections import parking
 
     found = {"store": "ok"}
+    parked = 0
     try:
         await parts.store.head()
+        async with parts.connections() as connection:
+            parked = len(await parking.parked_streams(connection))
     except StoreUnavailable as error:
         found["store"] = str(error)
     if parts.agents.failure is not None:
         found["agents"] = parts.agents.failure
-    return Health(all(part == "ok" for part in found.values()), found)
+    return Health(all(part == "ok" for part in found.values()), found, parked)
 
 
 def tls(settings: "Settings") -> "Tls | None":

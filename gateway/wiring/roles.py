@@ -1,10 +1,14 @@
 """The parts behind the gateway: projector, reconciler, and the relay with the bridge of single events."""
 
 # ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
+import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
 from gateway.wiring.parts import Parts
+
+log = logging.getLogger(__name__)
 
 
 async def tables(parts: Parts) -> None:
@@ -25,7 +29,26 @@ def projector(parts: Parts) -> None:
     async def connection() -> Any:
         return await connect(parts.places.database_url, session_name("projector"))
 
+    parts.agents.keep("parked", lambda: _try_parked(parts))
     parts.agents.keep("projector", Projector(connection, parts.feed, tuple(VIEWS.values())).run)
+
+
+async def _try_parked(parts: Parts) -> None:
+    """Fold what is parked once more when a process starts: its code may be newer than the code that could not."""
+    import psycopg
+
+    from domain.ports import StoreUnavailable
+    from projections import parking
+    from projections.catalogue import VIEWS
+    from projections.retry import retry
+
+    try:
+        async with parts.connections() as connection:
+            for name in {each.view for each in await parking.parked_streams(connection)} & VIEWS.keys():
+                await retry(connection, parts.store, VIEWS[name])
+    except (psycopg.Error, StoreUnavailable):
+        log.exception("what is parked stays so; try again: ledgermill projection retry")
+    await asyncio.Event().wait()
 
 
 def reconciler(parts: Parts) -> None:
