@@ -68,6 +68,7 @@ class Reconciler:
                 if job not in self._unreadable:
                     log.error("no deadline of job %s can be kept: %s", job, error)  # noqa: TRY400 - the trace says nothing more
                 self._unreadable.add(job)
+                self._waiting = True
         return effects
 
     def _grant_amnesty(self) -> None:

@@ -263,7 +263,7 @@ async def test_a_job_of_a_newer_version_keeps_no_other_deadline_waiting() -> Non
     await system.handler.handle(c.AcquireJob(other, RUNNER, "r", ("linux",), 30, 120), ORIGIN)
     system.store.append_of_newer_version(strange, "MoodChanged.v1")
     system.clock.advance(30)
-    reconciler = Reconciler(system.handler, Due(strange, other), system.clock, 30)
+    reconciler = Reconciler(system.handler, Due(strange, other), system.clock, 30, attended)
     assert await reconciler.tick() == 1
     assert isinstance(await system.handler.state(other, "job"), BackingOff)
     with pytest.raises(StreamUnreadable, match=r"MoodChanged\.v1"):
