@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS views.view_positions (
 CREATE TABLE IF NOT EXISTS views.parked (
     view text NOT NULL, shard int NOT NULL, stream uuid NOT NULL, version bigint NOT NULL, position bigint NOT NULL,
     type text NOT NULL, schema int NOT NULL, error text NOT NULL, run_id uuid, last_version bigint NOT NULL,
-    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard, stream))
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard, stream));
 CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     moved bigint;

@@ -65,7 +65,7 @@ async def test_a_poison_event_parks_its_stream_and_nothing_else(type_: str, proj
     async with projecting(world.store, views):
         (found,) = await parked_streams(pool)
         assert (found.view, found.stream, found.version, found.position) == ("status", poison.stream, poison.version, poison.position)
-        assert (found.type, found.schema, found.error) == (type_, 1, "ZeroDivisionError: the fold is wrong")
+        assert (found.type, found.schema, found.error) == (type_, poison.schema, "ZeroDivisionError: the fold is wrong")
         assert found.waiting == waiting(world, poison) > 1
         verified = await verify_store(pool.connection, world.store, views)
     assert verified.differences == ()
