@@ -17,6 +17,8 @@ from commands.handle import Handler, Origin
 from domain.job.commands import Expire, ExtendLease
 from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock, Deadlines, StoreUnavailable, StreamUnreadable, VersionConflict
+from domain.run.commands import ExpireRun
+from domain.run.state import Run
 
 ACTOR = "system"
 TICK_SECONDS_MAX = 0.5
@@ -61,13 +63,13 @@ class Reconciler:
             self._grant_amnesty()
         effects = 0
         self._waiting = False
-        for job, kind in await self._deadlines.due(self._clock.now(), DUE_MAX):
+        for about, kind in await self._deadlines.due(self._clock.now(), DUE_MAX):
             try:
-                effects += await self._send(job, kind)
+                effects += await (self._expire_run(about) if kind == "run" else self._send(about, kind))
             except StreamUnreadable as error:
-                if job not in self._unreadable:
-                    log.error("no deadline of job %s can be kept: %s", job, error)  # noqa: TRY400 - the trace says nothing more
-                self._unreadable.add(job)
+                if about not in self._unreadable:
+                    log.error("no deadline of job or run %s can be kept: %s", about, error)  # noqa: TRY400 - the trace says nothing more
+                self._unreadable.add(about)
                 self._waiting = True
         return effects
 
@@ -78,6 +80,12 @@ class Reconciler:
         """
         self._outage_end = self._clock.now()
         self._pardoned.clear()
+
+    async def _expire_run(self, run: UUID) -> int:
+        state: Run | None = await self._handler.state(run, "run")
+        if state is None:
+            return 0
+        return len((await self._handler.handle(ExpireRun(run), Origin(state.tenant, ACTOR, correlation=run))).events)
 
     async def _send(self, job: UUID, kind: str) -> int:
         state = await self._handler.state(job, "job")

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.ports import Blobs
-from domain.run.commands import AdmitRun, ConcludeJob
+from domain.run.commands import AdmitRun, ConcludeJob, PlanRerun
 from domain.run.state import Run
 from domain.workflow.model import Workflow
 
@@ -35,7 +35,7 @@ class SourceLoader:
 
     async def enrich(self, command: Any, state: Any) -> Any:
         """A command that opens nodes gets the workflow and the payload of its run; other commands stay as they are."""
-        if not isinstance(command, ConcludeJob | AdmitRun) or not isinstance(state, Run) or command.workflow_ast is not None:
+        if not isinstance(command, ConcludeJob | AdmitRun | PlanRerun) or not isinstance(state, Run) or command.workflow_ast is not None:
             return command
         return replace(
             command,

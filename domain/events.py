@@ -21,7 +21,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "WorkflowDisabled": (repository.WorkflowDisabled, 1),
     "RunNumbered": (repository.RunNumbered, 1),
     "RunTriggered": (run.RunTriggered, 1),
-    "RunPlanned": (run.RunPlanned, 1),
+    "RunPlanned": (run.RunPlanned, 2),
     "NodeExpanded": (run.NodeExpanded, 1),
     "NodeCalled": (run.NodeCalled, 1),
     "CallConcluded": (run.CallConcluded, 1),
@@ -73,5 +73,6 @@ NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for 
 
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
+    ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }
 """(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

@@ -8,9 +8,9 @@ import msgspec
 from commands.handle import Handler
 from commands.sources import SourceLoader
 from domain.job.state import Acquired
-from domain.run.advance import inputs_context, needs_context
+from domain.run.advance import github_context, inputs_context, needs_context
 from domain.run.state import Run
-from domain.workflow import calls, contexts, step_order
+from domain.workflow import calls, step_order
 from domain.workflow.model import Job
 from runner import wire
 
@@ -41,7 +41,7 @@ class JobMessages:
             definition=definition,
             workflow_env=scope.env,
             workflow_defaults=scope.defaults,
-            github=contexts.github(run.facts, run=run.run, run_attempt=spec.run_attempt, actor=run.actor, payload=payload),
+            github=github_context(run, payload),
             matrix=spec.matrix,
             strategy=strategy_context(run, spec.key, definition, job.life.job),
             needs=needs_context(run, spec.needs),

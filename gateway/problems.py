@@ -22,7 +22,10 @@ TYPE = "urn:ledgermill:problem:"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of an error answer. instance: the request's id; errors: {pointer, line, column, message} where they apply."""
+    """The body of an error answer. instance: the request's id; errors: {pointer, line, column, message} where they apply.
+
+    state: the one that forbids what was asked, where it is a state.
+    """
 
     type: str
     title: str
@@ -32,6 +35,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hint: str = ""
     instance: str = ""
     retryable: bool = False
+    state: str = ""
     errors: tuple[dict[str, Any], ...] = ()
 
 
@@ -52,6 +56,7 @@ def problem(
     hint: str = "",
     errors: tuple[dict[str, Any], ...] = (),
     retry_after_seconds: int | None = None,
+    state: str = "",
 ) -> ProblemError:
     """The error to raise. detail: one sentence with the concrete values. 429 and 503 are retryable."""
     made = Problem(
@@ -62,6 +67,7 @@ def problem(
         detail=detail,
         hint=hint,
         retryable=status in {429, 503},
+        state=state,
         errors=errors,
     )
     return ProblemError(made, () if retry_after_seconds is None else (("Retry-After", str(retry_after_seconds)),))
@@ -70,7 +76,7 @@ def problem(
 def refused(refusal: Refusal) -> ProblemError:
     """The answer to a command that the rules forbid: 404 where its target does not exist, else 409."""
     status = 404 if refusal.state == "absent" else 409
-    return problem(status, refusal.code, refusal.message, hint=refusal.help or "")
+    return problem(status, refusal.code, refusal.message, hint=refusal.help or "", state=refusal.state or "")
 
 
 def body(error: ProblemError, request_id: str = "") -> bytes:

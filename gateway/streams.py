@@ -73,26 +73,29 @@ class Streams:
         ]
 
     async def follow_run(self, request: Request, send: Send) -> None:
-        """SSE of a run's events; ids are positions; ends after RunCompleted."""
+        """SSE of a run's events; ids are positions; ends after RunCompleted, unless the run has gone on since."""
         run = request.params[0]
         after = position(request)
         stream = EventStream(request, send)
         with self._hub.follow(run) as follower:
             if not await self._store.load(run):
                 raise problem(404, "run_not_found", f"there is no run {run}", hint="GET /api/v1/runs lists them")
-            complete = False
-            events = await run_history(self._store, run, follower.since)
+            # What this gateway has heard may lag behind a re-run that it answered: the store says whether the run is over.
+            read = max(follower.since, await self._store.head())
+            events = await run_history(self._store, run, read)
+            complete = is_complete(events, run)
             await stream.start()
             while True:
                 await stream.events((str(event.position), event_json(event)) for event in events if event.position > after)
-                complete = is_complete(events, run, before=complete)
-                after = max([after, *(event.position for event in events)])
                 if complete or self._hub.closed:
                     await stream.end(last=complete)
                     return
                 await stream.wait(follower)
                 buffered = follower.take()
-                events = buffered if buffered is not None else await run_history(self._store, run, self._hub.position)
+                found = buffered if buffered is not None else await run_history(self._store, run, self._hub.position)
+                events = [event for event in found if event.position > read]
+                complete = is_complete(events, run, before=complete)
+                read = max([read, *(event.position for event in events)])
 
     async def follow_all(self, request: Request, send: Send) -> None:
         """SSE of all events of the tenant; ids are positions; ends only with the server."""

@@ -1,4 +1,4 @@
-"""The deadlines view: the clocks that run for each job that is not done, and which of them strikes first.
+"""The deadlines view: the clocks that run for each job and run that is not done, and which of them strikes first.
 
 The reconciler reads it and sends a command at the earliest instant. Nothing is expired here: the job's own state decides
 again, so a row that lags behind leads to a tick without effect.
@@ -11,6 +11,7 @@ import msgspec
 
 from domain.envelope import Recorded
 from domain.job import events as job
+from domain.run import events as run
 from projections.positions import Connections
 from projections.queue import ENDS
 from projections.table import Key, Rule, Table, View, by_stream
@@ -28,9 +29,6 @@ class DeadlineRow(msgspec.Struct, gc=False):
     retry_at: datetime | None = None
     cancel_at: datetime | None = None
     due_at: datetime | None = None
-
-
-KINDS = ("lease", "accept", "job", "queue", "retry", "cancel")
 
 
 def _earliest(row: DeadlineRow) -> DeadlineRow:
@@ -99,15 +97,43 @@ DEADLINE_TABLE = Table(
     indexes=("(due_at)", "(run_id)"),
 )
 
-DEADLINES = View("deadlines", (DEADLINE_TABLE,))
+
+class RunDeadlineRow(msgspec.Struct, gc=False):
+    """When a run attempt that is not over is cancelled."""
+
+    run_id: UUID
+    due_at: datetime
+
+
+def _planned(_row: RunDeadlineRow | None, event: Recorded, key: Key) -> RunDeadlineRow | None:
+    data: run.RunPlanned = event.data
+    return RunDeadlineRow(key, data.expires_at) if data.expires_at is not None else None
+
+
+RUN_DEADLINE_TABLE = Table(
+    "run_deadlines",
+    RunDeadlineRow,
+    ("run_id",),
+    {
+        run.RunPlanned: Rule(_planned, by_stream, opens=True),
+        run.RunCancellationRequested: Rule(_ended, by_stream, opens=True),
+        run.RunCompleted: Rule(_ended, by_stream, opens=True),
+    },
+    scope="run_id",
+    indexes=("(due_at)",),
+)
+
+DEADLINES = View("deadlines", (DEADLINE_TABLE, RUN_DEADLINE_TABLE))
 
 _DUE = """
-SELECT d.job_id, k.kind FROM (SELECT * FROM views.deadlines WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s) d
+(SELECT d.job_id, k.kind FROM (SELECT * FROM views.deadlines WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s) d
 CROSS JOIN LATERAL (VALUES ('lease', d.lease_at), ('accept', d.accept_at), ('job', d.job_at),
     ('queue', d.queue_at), ('retry', d.retry_at), ('cancel', d.cancel_at)) AS k(kind, at)
-WHERE k.at <= %(now)s ORDER BY k.at LIMIT %(limit)s
+WHERE k.at <= %(now)s ORDER BY k.at LIMIT %(limit)s)
+UNION ALL (SELECT run_id, 'run' FROM views.run_deadlines WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s)
+LIMIT %(limit)s
 """
-_NEXT = "SELECT min(due_at) FROM views.deadlines"
+_NEXT = "SELECT least((SELECT min(due_at) FROM views.deadlines), (SELECT min(due_at) FROM views.run_deadlines))"
 
 
 class PostgresDeadlines:

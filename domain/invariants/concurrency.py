@@ -8,7 +8,7 @@ import msgspec
 from domain import concurrency as e
 from domain.envelope import Recorded
 from domain.invariants.job import CONCLUSIONS, Finding
-from domain.run.events import RunCompleted
+from domain.run.events import RunCompleted, RunRerunRequested
 
 
 class Account(msgspec.Struct):
@@ -27,10 +27,12 @@ class GroupLedger:
         self._over: dict[UUID, int] = {}
 
     def see(self, event: Recorded) -> Iterator[Finding]:
-        """The findings about one event of a group; the ends of runs and jobs are noted."""
+        """The findings about one event of a group; the ends of runs and jobs are noted, and that a run goes on."""
         data = event.data
         if type(data) in CONCLUSIONS or isinstance(data, RunCompleted):
             self._over[event.stream] = event.position
+        if isinstance(data, RunRerunRequested):
+            self._over.pop(event.stream, None)
         if isinstance(data, e.ConcurrencyEvent):
             yield from self._apply(self._groups.setdefault(event.stream, Account()), event)
 

@@ -31,11 +31,14 @@ InAttempt = (
 class Progress(msgspec.Struct):
     """One run attempt as the checker sees it. results: node or call to its result once all its jobs are concluded.
 
+    done: the results of its jobs that are over; carried: those of an earlier run attempt that it takes over.
     calls: of each node that calls a workflow, the nodes of each call by its prefix. held: jobs that may not be queued;
     limits: how many jobs of a node may be under way; waiting: the whole run is held.
     """
 
     nodes: dict[str, e.PlannedNode]
+    carried: dict[UUID, str] = {}
+    done: dict[UUID, str] = {}
     open: dict[str, dict[UUID, str]] = {}
     results: dict[str, str] = {}
     calls: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -52,6 +55,7 @@ class RunLedger:
     def __init__(self, jobs: JobLedger) -> None:
         self._jobs = jobs
         self._runs: dict[tuple[UUID, int], Progress] = {}
+        self._reruns: dict[tuple[UUID, int], e.RunRerunRequested] = {}
         self._node_of: dict[UUID, tuple[UUID, int, str]] = {}
 
     def see(self, event: Recorded) -> Iterator[Finding]:
@@ -60,10 +64,13 @@ class RunLedger:
         if isinstance(data, job.JobQueued):
             yield from self._queued(event)
             return
+        if isinstance(data, e.RunRerunRequested):
+            yield from self._rerun(event.stream, data)
+            return
         if not isinstance(data, InAttempt):
             return
         if isinstance(data, e.RunPlanned):
-            self._runs[event.stream, data.run_attempt] = Progress({node.key: node for node in data.nodes})
+            yield from self._planned(event.stream, data)
             return
         run = self._runs.get((event.stream, data.run_attempt))
         if run is None:
@@ -72,6 +79,30 @@ class RunLedger:
         if run.conclusion:
             yield 6, f"{event.type} after the run attempt completed"
         yield from self._apply(run, event)
+
+    def _rerun(self, run: UUID, data: e.RunRerunRequested) -> Iterator[Finding]:
+        before = self._runs.get((run, data.run_attempt - 1))
+        if before is None or not before.conclusion:
+            yield 6, f"run attempt {data.run_attempt} was asked for before run attempt {data.run_attempt - 1} had completed"
+        foreign = [str(job) for job in data.carried if before is not None and job not in before.done]
+        if foreign:
+            yield 6, f"run attempt {data.run_attempt} carries jobs over that are not done: {', '.join(foreign)}"
+        self._reruns[run, data.run_attempt] = data
+
+    def _planned(self, run: UUID, data: e.RunPlanned) -> Iterator[Finding]:
+        progress = Progress({node.key: node for node in data.nodes})
+        if (run, data.run_attempt) in self._runs:
+            yield 6, f"run attempt {data.run_attempt} was planned twice"
+        again = self._reruns.get((run, data.run_attempt))
+        before = self._runs.get((run, data.run_attempt - 1))
+        if data.run_attempt > 1 and (again is None or before is None):
+            yield 6, f"run attempt {data.run_attempt} was planned and nobody had asked for it"
+        elif again is not None and before is not None:
+            progress.carried = {job: before.done[job] for job in again.carried if job in before.done}
+            progress.done = dict(progress.carried)
+            progress.results = {key: before.results[key] for key in progress.nodes if key not in again.jobs and key in before.results}
+            _keep_calls(progress, before, again)
+        self._runs[run, data.run_attempt] = progress
 
     def _apply(self, run: Progress, event: Recorded) -> Iterator[Finding]:
         data = event.data
@@ -90,9 +121,11 @@ class RunLedger:
                     yield 5, f"node {data.node} was opened while its run waits for a concurrency group"
                 yield from self._ready(run, data.node)
                 yield from self._condition(run, data.node)
-                run.open[data.node] = {instance.job: "" for instance in data.instances}
-                for instance in data.instances:
-                    self._node_of[instance.job] = (event.stream, data.run_attempt, data.node)
+                run.open[data.node] = {instance.job: run.carried.get(instance.job, "") for instance in data.instances}
+                for job, result in run.open[data.node].items():
+                    if not result:
+                        self._node_of[job] = (event.stream, data.run_attempt, data.node)
+                _settle(run, data.node)
             case e.NodeCalled():
                 yield from self._ready(run, data.node)
                 yield from self._condition(run, data.node)
@@ -102,7 +135,7 @@ class RunLedger:
                 yield from self._call_concluded(run, data)
             case e.NodeSkipped() | e.NodeFailed():
                 yield from self._ready(run, data.node)
-                run.results[data.node] = "skipped" if isinstance(data, e.NodeSkipped) else "failure"
+                run.results[data.node] = run.done[data.job] = "skipped" if isinstance(data, e.NodeSkipped) else "failure"
             case e.JobConcluded():
                 yield from self._concluded(run, data)
             case e.RunCancellationRequested():
@@ -175,21 +208,36 @@ class RunLedger:
         if account is None or account.conclusion != data.conclusion:
             said = account.conclusion if account and account.conclusion else "not done"
             yield 6, f"the run says that job {data.job} is {data.conclusion}; the job says {said}"
-        jobs[data.job] = data.result
+        jobs[data.job] = run.done[data.job] = data.result
         run.held.pop(data.job, None)
-        if all(jobs.values()):
-            run.results[data.node] = _worst(list(jobs.values()))
+        _settle(run, data.node)
 
     def _completed(self, run: Progress, data: e.RunCompleted) -> Iterator[Finding]:
         missing = [key for key in run.nodes if key not in run.results]
         if missing:
             yield 6, f"the run completed before its nodes {', '.join(missing)}"
         expected = _worst(list(run.results.values()))
-        if expected != "success" and run.cancelled:
+        if run.cancelled and (expected != "success" or run.waiting):
             expected = "cancelled"
         if not missing and data.conclusion != expected:
             yield 6, f"the run is concluded {data.conclusion}; its jobs make it {expected}"
         run.conclusion = data.conclusion
+
+
+def _keep_calls(run: Progress, before: Progress, again: e.RunRerunRequested) -> None:
+    """A call of which something is carried over is not made again; it is over only if nothing of it runs again."""
+    for caller, calls in before.calls.items():
+        if any(key in run.nodes for keys in calls.values() for key in keys):
+            run.calls[caller] = calls
+            over = [prefix for prefix in calls if not any(key.startswith(f"{prefix}/") for key in again.jobs)]
+            run.results.update((prefix, before.results[prefix]) for prefix in over)
+
+
+def _settle(run: Progress, node: str) -> None:
+    """The node has its result once all its jobs have theirs."""
+    results = list(run.open[node].values())
+    if all(results):
+        run.results[node] = _worst(results)
 
 
 def _worst(results: list[str]) -> str:

@@ -68,8 +68,8 @@ def abandon(run: Run) -> Advance:
 
 
 def _broken(run: Run, message: str) -> Advance:
-    """The end of a run whose concurrency group cannot be told: all of its nodes fail."""
-    jobs = {key: ids.job_id(run.run, run.run_attempt, key, "") for key in run.nodes}
+    """The end of a run whose concurrency group cannot be told: all of its nodes fail that are not done already."""
+    jobs = {key: ids.job_id(run.run, run.run_attempt, key, "") for key, node in run.nodes.items() if node.phase == "pending"}
     events = [e.NodeFailed(run.run_attempt, key, job, message) for key, job in jobs.items()]
     commands = [CreateJob(job, _bare_spec(run, run.nodes[key]), fail="plan_failed") for key, job in jobs.items()]
     return Advance((*events, e.RunCompleted(run.run_attempt, "failure")), tuple(commands))
@@ -160,10 +160,12 @@ def _open(run: Run, node: Node, sources: Sources) -> Opened:
     sole = ids.job_id(run.run, run.run_attempt, key, "")
     match verdict:
         case plan.Expanded():
-            created = [_create(run, node, instance) for instance in verdict.instances]
-            instances = tuple(e.NodeInstance(c.job, c.spec.instance, c.spec.name) for c in created)
+            placed = [(_place(run, node, instance.instance), instance) for instance in verdict.instances]
+            instances = tuple(e.NodeInstance(job, instance.instance, instance.name) for job, instance in placed)
+            fresh = [(job, instance) for job, instance in placed if job not in node.jobs]
+            created = [_create(run, node, instance, job) for job, instance in fresh]
             expanded = e.NodeExpanded(run.run_attempt, key, instances, verdict.trace, fail_fast=verdict.fail_fast)
-            held = admission.holds(run, created, verdict)
+            held = admission.holds(run, created, replace(verdict, instances=tuple(instance for _, instance in fresh)))
             waiting = {each.job for each in held}
             created = [replace(command, hold=command.job in waiting) for command in created]
             return [expanded, *held], created, [admission.claim(run, each) for each in held if each.reason == "concurrency"]
@@ -205,8 +207,19 @@ def inputs_context(run: Run, key: str) -> dict[str, Any]:
 
 def run_contexts(run: Run, payload: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The contexts that keys of a whole workflow may read. prefix: of the call, where it is a called one."""
-    github = contexts.github(run.facts, run=run.run, run_attempt=run.run_attempt, actor=run.actor, payload=payload)
-    return {"github": github, "inputs": inputs_context(run, calls.key_in(prefix, "")), "vars": {}}
+    return {"github": github_context(run, payload), "inputs": inputs_context(run, calls.key_in(prefix, "")), "vars": {}}
+
+
+def github_context(run: Run, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The `github` context of a run in its current run attempt."""
+    return contexts.github(
+        run.facts,
+        run=run.run,
+        run_attempt=run.run_attempt,
+        actor=run.actor,
+        triggering_actor=run.triggering_actor,
+        payload=payload,
+    )
 
 
 def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:
@@ -220,8 +233,18 @@ def _is_cancelled(run: Run, key: str) -> bool:
     return call is not None and (call.cancelled or _is_cancelled(run, calls.caller_of(call.planned.prefix)))
 
 
-def _create(run: Run, node: Node, instance: plan.Instance) -> CreateJob:
-    job = ids.job_id(run.run, run.run_attempt, node.planned.key, instance.instance)
+def jobs_so_far(run: Run, key: str, instance: str) -> list[UUID]:
+    """The streams that an instance of a node has had in all run attempts up to this one, the newest first."""
+    return [ids.job_id(run.run, attempt, key, instance) for attempt in range(run.run_attempt, 0, -1)]
+
+
+def _place(run: Run, node: Node, instance: str) -> UUID:
+    """The job of an instance: the one that a re-run carried over, else a new one."""
+    streams = jobs_so_far(run, node.planned.key, instance)
+    return next((job for job in streams if job in node.jobs), streams[0])
+
+
+def _create(run: Run, node: Node, instance: plan.Instance, job: UUID) -> CreateJob:
     spec = _spec(
         run,
         node,

@@ -91,6 +91,33 @@ class CancelRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     force: bool = False
 
 
+class RerunRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Someone asks for another run attempt of a run that is over.
+
+    scope: "all"; "failed": the jobs that failed or were cancelled, and all that depends on them; "job": the job that
+    `key` and `instance` name, in whichever run attempt it ran last, and all that depends on it.
+    """
+
+    run: UUID
+    scope: Literal["all", "failed", "job"]
+    key: str = ""
+    instance: str = ""
+
+
+class PlanRerun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The consequence of RerunRun: the new run attempt is planned and its first nodes open. See ConcludeJob."""
+
+    run: UUID
+    workflow_ast: Workflow | None = None
+    payload_json: dict[str, Any] = {}
+
+
+class ExpireRun(msgspec.Struct, frozen=True, gc=False):
+    """The run's deadline may have passed: the run looks at its own clock facts and decides."""
+
+    run: UUID
+
+
 class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Make a repository known."""
 

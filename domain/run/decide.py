@@ -8,10 +8,11 @@ from domain.run import commands as c
 from domain.run import events as e
 from domain.run.advance import Sources, abandon, advance, begin, job_of
 from domain.run.evolve import evolve
-from domain.run.state import Run
+from domain.run.rerun import plan_again, rerun
+from domain.run.state import RUN_MAX, Run
 from domain.workflow import plan
 
-AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob
+AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob | c.RerunRun | c.PlanRerun | c.ExpireRun
 
 
 def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
@@ -29,6 +30,12 @@ def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision 
             return _admit(state, command, origin)
         case c.AdmitJob():
             return admission.admitted(state, command)
+        case c.RerunRun():
+            return rerun(state, command, origin)
+        case c.PlanRerun():
+            return plan_again(state, command, origin)
+        case c.ExpireRun():
+            return _expire(state, origin)
 
 
 def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | Refusal:
@@ -56,7 +63,7 @@ def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | R
         title=t.title,
         trigger=t.trigger,
     )
-    planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix)
+    planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix, expires_at=origin.at + RUN_MAX)
     run = evolve(command.run, evolve(command.run, None, triggered, origin), planned, origin)
     then = begin(run, Sources(t.workflow_ast, t.payload_json), origin)
     return Decision((triggered, planned, *then.events), then.commands)
@@ -103,3 +110,11 @@ def _cancel(state: Run, command: c.CancelRun, origin: Meta) -> Decision | Refusa
         return Decision((requested,))
     then = abandon(evolve(state.run, state, requested, origin))
     return Decision((requested, *then.events), then.commands)
+
+
+def _expire(state: Run, origin: Meta) -> Decision | Refusal:
+    """Re-check the deadline: a tick that comes late, early or twice does no harm."""
+    over = state.expires_at is not None and origin.at >= state.expires_at
+    if not over or state.cancelled or state.conclusion is not None:
+        return REPEAT
+    return _cancel(state, c.CancelRun(state.run, f"the run has taken longer than {RUN_MAX.days} days"), origin)

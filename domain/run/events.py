@@ -1,5 +1,6 @@
 """What can happen to a run, its repository, its workflow and the runners. Frozen for ever once released."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,13 +55,17 @@ class PlannedNode(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class RunPlanned(RunEvent, frozen=True):
     """The DAG of one run attempt. plan: digest of the blob that holds the parsed workflow.
 
-    matrix: only combinations with these values run (`run --matrix K:V`); empty: all.
+    matrix: only combinations with these values run (`run --matrix K:V`); empty: all. carried: the keys of nodes that a
+    re-run takes over: those that are done, and callers whose calls are not made again. expires_at: when the run attempt is
+    cancelled if it is not over.
     """
 
     run_attempt: int
     plan: str
     nodes: tuple[PlannedNode, ...]
     matrix: dict[str, tuple[str, ...]] = {}
+    carried: tuple[str, ...] = ()
+    expires_at: datetime | None = None
 
 
 class NodeInstance(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -202,7 +207,11 @@ class RunCompleted(RunEvent, frozen=True):
 
 
 class RunRerunRequested(RunEvent, frozen=True):
-    """A new run attempt was asked for. scope: "all", "failed" or "job". carried: jobs taken over by reference."""
+    """A new run attempt was asked for. scope: "all", "failed" or "job".
+
+    jobs: the keys of the nodes that run again, whole or in part, in plan order. carried: the jobs of earlier run attempts
+    whose results and outputs count in this one.
+    """
 
     run_attempt: int
     scope: str

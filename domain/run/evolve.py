@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from domain.envelope import Meta
 from domain.job.evolve import ImpossibleHistoryError
 from domain.run import events as e
+from domain.run.again import again
 from domain.run.state import CallState, Node, Run
 from domain.workflow.plan import run_conclusion
 
@@ -15,12 +16,12 @@ from domain.workflow.plan import run_conclusion
 def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Run:
     """The state after `event`. Raises ImpossibleHistoryError when no history of this code leads there."""
     if isinstance(event, e.RunTriggered):
-        return Run(run=stream, tenant=meta.tenant, actor=meta.actor, facts=event, triggered_at=meta.at)
+        return Run(run=stream, tenant=meta.tenant, actor=meta.actor, triggering_actor=meta.actor, facts=event, triggered_at=meta.at)
     if state is None:
         raise ImpossibleHistoryError(f"{type(event).__name__} is the first event of run {stream}")
     match event:
         case e.RunPlanned():
-            nodes = {node.key: Node(node) for node in event.nodes}
+            nodes = {node.key: state.nodes.get(node.key, Node(node)) for node in event.nodes}
             return replace(
                 state,
                 run_attempt=event.run_attempt,
@@ -31,14 +32,17 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
                 held=False,
                 cancelled=False,
                 conclusion=None,
+                expires_at=event.expires_at,
             )
         case e.RunHeld():
             return replace(state, concurrency=event, held=True)
         case e.RunAdmitted():
             return replace(state, held=False)
         case e.NodeExpanded():
-            jobs = {instance.job: "" for instance in event.instances}
-            return _with(state, event.node, phase="open", jobs=jobs, fail_fast=event.fail_fast)
+            known = state.nodes[event.node].jobs
+            jobs = {instance.job: known.get(instance.job, "") for instance in event.instances}
+            opened = _with(state, event.node, phase="open", jobs=jobs, fail_fast=event.fail_fast)
+            return _settled(opened, event.node)
         case e.NodeCalled():
             calls = {call.prefix: CallState(call) for call in event.calls}
             children = {node.key: Node(node) for call in event.calls for node in call.nodes}
@@ -63,7 +67,7 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
         case e.RunCompleted():
             return replace(state, conclusion=event.conclusion)
         case e.RunRerunRequested():
-            return state
+            return again(state, event, meta)
         case _:
             raise ImpossibleHistoryError(f"{type(event).__name__} in the stream of run {stream}")
 
@@ -77,15 +81,10 @@ def _call_concluded(state: Run, event: e.CallConcluded) -> Run:
     calls = {**node.calls, event.call: replace(node.calls[event.call], result=event.result)}
     if event.result == "failure" and node.fail_fast:
         calls = {prefix: call if call.result else replace(call, cancelled=True) for prefix, call in calls.items()}
-    facts: dict[str, Any] = {"calls": calls, "outputs": _merged(node.outputs, event.outputs)}
+    facts: dict[str, Any] = {"calls": calls, "given": {**node.given, event.call: event.outputs}}
     if all(call.result for call in calls.values()):
         facts |= {"phase": "done", "result": run_conclusion([call.result for call in calls.values()])}
     return _with(state, event.node, **facts)
-
-
-def _merged(outputs: dict[str, str], more: dict[str, str]) -> dict[str, str]:
-    """As on GitHub: of several instances that set the same output, the last one that finished wins, if it is not empty."""
-    return {**outputs, **{name: value for name, value in more.items() if value or name not in outputs}}
 
 
 def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
@@ -95,11 +94,17 @@ def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
 def _concluded(state: Run, event: e.JobConcluded) -> Run:
     node = state.nodes[event.node]
     jobs = {**node.jobs, event.job: event.result}
-    facts: dict[str, Any] = {"jobs": jobs, "outputs": _merged(node.outputs, event.outputs)}
+    facts: dict[str, Any] = {"jobs": jobs}
+    if event.outputs:
+        facts["given"] = {**node.given, event.job: event.outputs}
     if event.job in node.held:
         facts["held"] = _without(node.held, event.job)
     if event.job in node.groups:
         facts["groups"] = _without(node.groups, event.job)
-    if all(jobs.values()):
-        facts |= {"phase": "done", "result": run_conclusion(list(jobs.values()))}
-    return _with(state, event.node, **facts)
+    return _settled(_with(state, event.node, **facts), event.node)
+
+
+def _settled(state: Run, key: str) -> Run:
+    """The node is done once all its jobs are."""
+    results = list(state.nodes[key].jobs.values())
+    return _with(state, key, phase="done", result=run_conclusion(results)) if all(results) else state

@@ -1,6 +1,6 @@
 """What a run knows of itself: its inputs, its plan, and how far each node of the plan has come."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -18,9 +18,15 @@ class CallState(msgspec.Struct, frozen=True):
     cancelled: bool = False
 
 
+RUN_MAX = timedelta(days=35)
+"""How long a run attempt may take, as on GitHub."""
+
+
 class Node(msgspec.Struct, frozen=True):
     """A node of the plan. jobs: each instance's result, "" while it is not done. result: set once the node is done.
 
+    given: the outputs of each job or call that is done, in the order in which they ended. A pending node may hold jobs already:
+    those that a re-run carries over.
     held: the jobs that may not enter the queue yet. groups: the concurrency group that a job waits for or holds.
     calls: of a node that calls a workflow, by their prefix; then there are no jobs. max_parallel: of the calls, 0: all.
     """
@@ -29,17 +35,27 @@ class Node(msgspec.Struct, frozen=True):
     phase: Literal["pending", "open", "done"] = "pending"
     jobs: dict[UUID, str] = {}
     result: str = ""
-    outputs: dict[str, str] = {}
+    given: dict[UUID | str, dict[str, str]] = {}
     fail_fast: bool = False
     held: dict[UUID, JobHeld] = {}
     groups: dict[UUID, UUID] = {}
     calls: dict[str, CallState] = {}
     max_parallel: int = 0
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """As on GitHub: of several instances that set the same output, the last one that ended wins, if it is not empty."""
+        merged: dict[str, str] = {}
+        for outputs in self.given.values():
+            merged |= {name: value for name, value in outputs.items() if value or name not in merged}
+        return merged
+
 
 class Run(msgspec.Struct, frozen=True):
-    """A run in its current run attempt. conclusion: None until it is complete.
+    """A run in its current run attempt. conclusion: None until it is complete. expires_at: then it is cancelled.
 
+    actor: who triggered it; triggering_actor: who asked for this run attempt. reruns: the commands that asked for one,
+    and which they got, so that a repeat is recognised.
     concurrency: the group of the whole run, where it has one; held: the run waits for it.
     """
 
@@ -48,7 +64,9 @@ class Run(msgspec.Struct, frozen=True):
     actor: str
     facts: RunTriggered
     triggered_at: datetime
+    triggering_actor: str = ""
     run_attempt: int = 0
+    reruns: dict[UUID, int] = {}
     plan: str = ""
     matrix: dict[str, tuple[str, ...]] = {}
     nodes: dict[str, Node] = {}
@@ -56,6 +74,7 @@ class Run(msgspec.Struct, frozen=True):
     held: bool = False
     cancelled: bool = False
     conclusion: str | None = None
+    expires_at: datetime | None = None
 
     def live_jobs(self, prefixes: tuple[str, ...] = ("",)) -> list[UUID]:
         """The jobs that exist and are not done, in plan order. prefixes: of the keys of the nodes that count."""

@@ -20,11 +20,15 @@ def github(
     run: UUID,
     run_attempt: int,
     actor: str,
+    triggering_actor: str = "",
     payload: Mapping[str, Any],
     job: str = "",
     server_url: str | None = None,
 ) -> dict[str, Any]:
-    """The `github` context. payload becomes `github.event`; server_url: where the repository is, else as its payload says."""
+    """The `github` context. payload becomes `github.event`; server_url: where the repository is, else as its payload says.
+
+    triggering_actor: who asked for this run attempt, where that is another one than the actor.
+    """
     repository = payload.get("repository")
     known: Mapping[str, Any] = repository if isinstance(repository, Mapping) else {}
     server = (server_url or _server(known) or _GITHUB).rstrip("/")
@@ -53,7 +57,7 @@ def github(
         "retention_days": RETENTION_DAYS,
         "actor": actor,
         "actor_id": actor,
-        "triggering_actor": actor,
+        "triggering_actor": triggering_actor or actor,
         "job": job,
         "server_url": server,
         **_apis(server),

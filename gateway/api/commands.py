@@ -16,7 +16,8 @@ from commands.trigger import RepositoryFacts, TriggerOutcome, TriggerRequest, Wo
 from domain import ids
 from domain.ports import Blobs
 from domain.refusals import Refusal
-from domain.run.commands import CancelRun, NoteRunner, SetWorkflowEnabled
+from domain.run.commands import CancelRun, NoteRunner, RerunRun, SetWorkflowEnabled
+from domain.run.state import Run
 from domain.workflow.diagnostics import as_json, errors
 from gateway.http import Reply, Request, Route, answer
 from gateway.problems import problem, refused
@@ -89,6 +90,15 @@ class Accepted(msgspec.Struct, frozen=True):
     position: int
 
 
+class Rerunning(msgspec.Struct, frozen=True):
+    """A run attempt was begun, or was found begun by the same request. id: the run."""
+
+    id: UUID
+    run_attempt: int
+    position: int
+    url: str
+
+
 class Commands:
     """Serves the write routes. public_url: where people reach this server, for links."""
 
@@ -123,6 +133,14 @@ class Commands:
                 body=Cancel,
                 answers=Accepted,
                 status=202,
+            ),
+            *(
+                Route(method="POST", path=path, role="admin", summary=summary, handle=handle, answers=Rerunning, status=202)
+                for path, summary, handle in (
+                    ("/api/v1/runs/{id}/rerun", "Run all jobs again", self.rerun_all),
+                    ("/api/v1/runs/{id}/rerun-failed", "Run the jobs that failed, and what depends on them, again", self.rerun_failed),
+                    ("/api/v1/jobs/{id}/rerun", "Run one job, and what depends on it, again", self.rerun_job),
+                )
             ),
             Route(
                 method="PATCH",
@@ -161,6 +179,37 @@ class Commands:
         outcome = await self._handle(request, CancelRun(run, body.reason, force=body.force), run)
         return answer(Accepted(run, outcome.position), 202, (position_header(outcome.position),))
 
+    async def rerun_all(self, request: Request, _body: None) -> Reply:
+        """Run all jobs of a run that is over again."""
+        return await self._rerun(request, RerunRun(request.params[0], "all"))
+
+    async def rerun_failed(self, request: Request, _body: None) -> Reply:
+        """Run what failed again, and all that depends on it."""
+        return await self._rerun(request, RerunRun(request.params[0], "failed"))
+
+    async def rerun_job(self, request: Request, _body: None) -> Reply:
+        """Run one job again, and all that depends on it."""
+        job = request.params[0]
+        state = await self._handler.state(job, "job")
+        if state is None:
+            raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
+        spec = state.life.spec
+        return await self._rerun(request, RerunRun(spec.run, "job", spec.key, spec.instance))
+
+    async def _rerun(self, request: Request, command: RerunRun) -> Reply:
+        """A repeat is answered as the first time, whatever came of the run since."""
+        origin = self._command_origin(request)
+        outcome = await self._carried_out(request, command, request.params[0], origin)
+        run: Run = outcome.state
+        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
+        attempt = run.reruns[origin.command]
+        position = await self._handler.position_of(run.run, origin.command)
+        headers = [position_header(position)]
+        if not outcome.events:
+            headers.append((b"idempotency-replayed", b"true"))
+        url = f"{self._public_url}/api/v1/runs/{run.run}/attempts/{attempt}"
+        return answer(Rerunning(run.run, attempt, position, url), 202, tuple(headers))
+
     async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
         """Switch a workflow on or off; what already runs goes on."""
         workflow = request.params[0]
@@ -191,9 +240,10 @@ class Commands:
         return answer(Accepted(runner, outcome.position), 200, (position_header(outcome.position),))
 
     async def _handle(self, request: Request, command: Any, target: UUID) -> Outcome:
-        key = idempotency_key(request)
-        scope = f"{self._tenant}|{request.scope['method']} {request.scope['path']}"
-        outcome = await self._handler.handle(command, self._origin(request, scope, key))
+        return await self._carried_out(request, command, target, self._command_origin(request))
+
+    async def _carried_out(self, request: Request, command: Any, target: UUID, origin: Origin) -> Outcome:
+        outcome = await self._handler.handle(command, origin)
         if outcome.refusal is not None:
             raise await self._refused(request, type(command).__name__, str(target), outcome.refusal)
         return outcome
@@ -217,6 +267,10 @@ class Commands:
     async def _refused(self, request: Request, command: str, target: str, refusal: Refusal) -> Exception:
         await self._refusals.record(self._origin(request, "refusal", request.request_id), command, target, refusal)
         return refused(refusal)
+
+    def _command_origin(self, request: Request) -> Origin:
+        scope = f"{self._tenant}|{request.scope['method']} {request.scope['path']}"
+        return self._origin(request, scope, idempotency_key(request))
 
     def _origin(self, request: Request, scope: str, key: str) -> Origin:
         return Origin(self._tenant, request.identity.actor, request.identity.token, ids.command_id(scope, key))

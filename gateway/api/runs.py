@@ -8,14 +8,24 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.events import event_page, position_of
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, page, read_cursor, respond
-from gateway.api.shapes import grouped, job_shape, run_shape
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
+from gateway.api.shapes import grouped, job_shape, run_attempt_shape, run_shape
 from gateway.problems import problem
 from projections.holds import holds
 from projections.rows import Connection
 from projections.run_history import run_history
-from projections.status import JobRow, RunRow
-from projections.status.reads import AS_PLANNED, NEWEST_FIRST, RunFilter, attempts_of, find_runs, jobs_of, list_runs
+from projections.status import JobRow, RunAttemptRow, RunRow
+from projections.status.reads import (
+    AS_PLANNED,
+    NEWEST_FIRST,
+    RunFilter,
+    attempts_of,
+    find_runs,
+    jobs_of,
+    list_runs,
+    run_attempt_row,
+    run_attempts_of,
+)
 
 PER_PAGE_JOBS = 100
 
@@ -35,6 +45,19 @@ async def the_run(connection: Connection, tenant: str, name: str) -> RunRow:
             errors=candidates,
         )
     return found[0]
+
+
+async def the_run_attempt(connection: Connection, run: RunRow, number: int) -> RunAttemptRow:
+    """The run attempt with this number; 404 when there is none."""
+    for attempt in await run_attempts_of(connection, run.id):
+        if attempt.run_attempt == number:
+            return attempt
+    raise problem(
+        404,
+        "run_attempt_not_found",
+        f"run {run.id} has no run attempt {number}; the last one is {run.run_attempt}",
+        hint="GET /api/v1/runs/{id}/attempts lists them",
+    )
 
 
 def run_routes(reads: Reads) -> APIRouter:
@@ -89,6 +112,8 @@ def run_routes(reads: Reads) -> APIRouter:
         await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
+            if run_attempt is not None:
+                await the_run_attempt(connection, row, run_attempt)
             try:
                 found = await jobs_of(connection, row.id, run_attempt or row.run_attempt, per_page + 1, read_cursor(cursor))
             except ValueError as error:
@@ -100,6 +125,23 @@ def run_routes(reads: Reads) -> APIRouter:
         return page(
             request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id], reasons.get(job.id, "")), cursor=AS_PLANNED.after
         )
+
+    @router.get("/{run}/attempts", summary="The run attempts of a run: the first one and each re-run")
+    async def run_attempts(request: Request, run: str, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            row = await the_run(connection, reads.tenant, run)
+            found = await run_attempts_of(connection, row.id)
+            rows = [await run_attempt_row(connection, row, attempt) for attempt in found]
+        return listing(request, (run_attempt_shape(was, each, reads.public_url) for was, each in zip(rows, found, strict=True)))
+
+    @router.get("/{run}/attempts/{run_attempt}", summary="A run as it stands, or stood at its end, in one run attempt")
+    async def run_attempt(run: str, run_attempt: int, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "status")
+        async with reads.connections() as connection:
+            row = await the_run(connection, reads.tenant, run)
+            attempt = await the_run_attempt(connection, row, run_attempt)
+            return respond(run_attempt_shape(await run_attempt_row(connection, row, attempt), attempt, reads.public_url))
 
     @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept")
     async def events(

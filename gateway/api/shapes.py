@@ -9,7 +9,7 @@ import msgspec
 
 from domain.envelope import Recorded, Unreadable
 from domain.job.events import PlannedStep
-from projections.status import AttemptRow, JobRow, RunRow, StepRow
+from projections.status import AttemptRow, JobRow, RunAttemptRow, RunRow, StepRow
 
 _json = msgspec.json.Encoder()
 
@@ -59,6 +59,14 @@ class RunShape(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class RunAttemptShape(RunShape, frozen=True, kw_only=True):
+    """A run as it stands, or stood at its end, in one run attempt. scope: "" for the first, else "all", "failed" or "job"."""
+
+    scope: str
+    triggering_actor: str
+    requested_at: datetime
+
+
 class StepShape(msgspec.Struct, frozen=True):
     """A step of the job's last attempt; "pending" until it begins. background: it runs beside the steps after it."""
 
@@ -76,11 +84,15 @@ class StepShape(msgspec.Struct, frozen=True):
 
 
 class JobShape(msgspec.Struct, frozen=True):
-    """A job, or a node of the plan that waits for its needs. runner: the name; attempt: the last one (0: none)."""
+    """A job, or a node of the plan that waits for its needs. runner: the name; attempt: the last one (0: none).
+
+    run_attempt: the one in which it ran; run_attempts: all in which it counts, as re-runs carry jobs over.
+    """
 
     id: UUID
     run_id: UUID
     run_attempt: int
+    run_attempts: tuple[int, ...]
     name: str
     key: str
     status: str
@@ -159,6 +171,13 @@ def run_shape(row: RunRow, base_url: str, reason: str = "") -> RunShape:
     )
 
 
+def run_attempt_shape(row: RunRow, attempt: RunAttemptRow, base_url: str) -> RunAttemptShape:
+    """A run attempt. row: the run as it was in it; see run_shape."""
+    shape = msgspec.structs.asdict(run_shape(row, base_url))
+    shape["url"] += f"/attempts/{attempt.run_attempt}"
+    return RunAttemptShape(**shape, scope=attempt.scope, triggering_actor=attempt.triggering_actor, requested_at=attempt.requested_at)
+
+
 def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow], held: str = "") -> JobShape:
     """A job with the steps of its last attempt: those that began as they are, the others as planned.
 
@@ -172,6 +191,7 @@ def job_shape(row: JobRow, attempts: list[AttemptRow], steps: list[StepRow], hel
         id=row.id,
         run_id=row.run_id,
         run_attempt=row.run_attempt,
+        run_attempts=row.run_attempts,
         name=row.name,
         key=row.key,
         status=row.status,

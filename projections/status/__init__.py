@@ -8,9 +8,10 @@ Nothing is decided here: every value comes from an event.
 
 from projections.status.attempts import ATTEMPTS, STEPS, AttemptRow, StepRow
 from projections.status.jobs import JOBS, JobRow
+from projections.status.run_attempts import RUN_ATTEMPTS, RunAttemptRow
 from projections.status.runs import RUNS, RunRow
 from projections.table import View
 
-STATUS = View("status", (RUNS, JOBS, ATTEMPTS, STEPS))
+STATUS = View("status", (RUNS, RUN_ATTEMPTS, JOBS, ATTEMPTS, STEPS))
 
-__all__ = ["ATTEMPTS", "JOBS", "RUNS", "STATUS", "STEPS", "AttemptRow", "JobRow", "RunRow", "StepRow"]
+__all__ = ["ATTEMPTS", "JOBS", "RUNS", "RUN_ATTEMPTS", "STATUS", "STEPS", "AttemptRow", "JobRow", "RunAttemptRow", "RunRow", "StepRow"]

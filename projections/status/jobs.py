@@ -18,7 +18,10 @@ from projections.table import Key, Rule, Table, by_stream
 
 
 class JobRow(msgspec.Struct, gc=False):
-    """A job, or a pending node of the plan. attempt: the last acquired one (0: none). reason: why it ended or waits so."""
+    """A job, or a pending node of the plan. attempt: the last acquired one (0: none). reason: why it ended or waits so.
+
+    run_attempts: those in which it counts, its own first; a re-run may carry it over to later ones.
+    """
 
     id: UUID
     run_id: UUID
@@ -45,12 +48,13 @@ class JobRow(msgspec.Struct, gc=False):
     retry_at: datetime | None
     cancel_requested_at: datetime | None
     position: int
+    run_attempts: tuple[int, ...]
 
 
 def _nodes(event: Recorded) -> Sequence[Key]:
-    """The pending rows of a plan."""
+    """The pending rows of a plan: nodes that a re-run carries over have jobs already."""
     data: run.RunPlanned = event.data
-    return [ids.job_id(event.stream, data.run_attempt, node.key, "") for node in data.nodes]
+    return [ids.job_id(event.stream, data.run_attempt, node.key, "") for node in data.nodes if node.key not in data.carried]
 
 
 def _called(event: Recorded) -> Sequence[Key]:
@@ -95,6 +99,7 @@ def _job_row(event: Recorded, key: Key, run_id: UUID, run_attempt: int) -> JobRo
         retry_at=None,
         cancel_requested_at=None,
         position=event.position,
+        run_attempts=(run_attempt,),
     )
 
 
@@ -112,6 +117,18 @@ def _node_planned(_row: JobRow | None, event: Recorded, key: Key) -> JobRow | No
 def _node_resolved(row: JobRow | None, _event: Recorded, _key: Key) -> JobRow | None:
     """The jobs of the node have rows of their own now."""
     return None if row is not None and row.pending else row
+
+
+def _carried(event: Recorded) -> Sequence[Key]:
+    """The jobs that a re-run takes over."""
+    data: run.RunRerunRequested = event.data
+    return data.carried
+
+
+def _carried_over(row: JobRow | None, event: Recorded, _key: Key) -> JobRow | None:
+    if row is not None:
+        row.run_attempts, row.position = (*row.run_attempts, event.data.run_attempt), event.position
+    return row
 
 
 def _job_created(_row: JobRow | None, event: Recorded, key: Key) -> JobRow:
@@ -183,6 +200,7 @@ JOBS = Table(
         run.NodeExpanded: Rule(_node_resolved, _node),
         run.NodeSkipped: Rule(_node_resolved, _node),
         run.NodeFailed: Rule(_node_resolved, _node),
+        run.RunRerunRequested: Rule(_carried_over, _carried),
         job.JobCreated: Rule(_job_created, by_stream, opens=True),
         job.JobQueued: Rule(_job_queued, by_stream),
         job.JobRetried: Rule(_job_queued, by_stream),

@@ -11,11 +11,13 @@ from projections.rows import Connection
 from projections.select import Order, select
 from projections.status.attempts import ATTEMPTS, STEPS, AttemptRow, StepRow
 from projections.status.jobs import JOBS, JobRow
+from projections.status.run_attempts import RUN_ATTEMPTS, RunAttemptRow
 from projections.status.runs import RUNS, RunRow
 
 NEWEST_FIRST = Order(("created_at", "id"), descending=True)
 AS_PLANNED = Order(("created_at", "key", "instance", "id"))
 CANDIDATES_MAX = 11
+RUN_ATTEMPTS_MAX = 10_000
 
 
 class RunFilter(msgspec.Struct, frozen=True):
@@ -79,8 +81,36 @@ def names_of(run: RunRow) -> set[str]:
 
 
 async def jobs_of(connection: Connection, run: UUID, run_attempt: int, limit: int, after: Sequence[Any] | None = None) -> list[JobRow]:
-    """The jobs of a run attempt and its nodes that still wait, in the order in which they came up."""
-    return await select(connection, JOBS, [("run_id = %s", run), ("run_attempt = %s", run_attempt)], AS_PLANNED, limit, after=after)
+    """The jobs of a run attempt, carried ones too, and its nodes that still wait, in the order in which they came up."""
+    counting: tuple[LiteralString, Any] = ("run_attempts @> to_jsonb(%s::bigint)", run_attempt)
+    return await select(connection, JOBS, [("run_id = %s", run), counting], AS_PLANNED, limit, after=after)
+
+
+async def run_attempts_of(connection: Connection, run: UUID) -> list[RunAttemptRow]:
+    """All run attempts of a run, the first one first."""
+    return await select(connection, RUN_ATTEMPTS, [("run_id = %s", run)], Order(RUN_ATTEMPTS.key), RUN_ATTEMPTS_MAX)
+
+
+_STARTED = """
+SELECT min(a.acquired_at) FROM views.jobs j JOIN views.attempts a ON a.job_id = j.id WHERE j.run_id = %s AND j.run_attempt = %s
+"""
+
+
+async def run_attempt_row(connection: Connection, run: RunRow, attempt: RunAttemptRow) -> RunRow:
+    """The run as it stands, or stood at its end, in one of its run attempts."""
+    if attempt.run_attempt == run.run_attempt:
+        return run
+    found = await (await connection.execute(_STARTED, (run.id, attempt.run_attempt))).fetchone()
+    return msgspec.structs.replace(
+        run,
+        run_attempt=attempt.run_attempt,
+        status="completed",
+        conclusion=attempt.conclusion,
+        started_at=found[0] if found else None,
+        completed_at=attempt.completed_at,
+        cancel_requested_at=attempt.cancel_requested_at,
+        position=attempt.position,
+    )
 
 
 async def find_job(connection: Connection, job: UUID) -> JobRow | None:

@@ -15,9 +15,12 @@ from domain.job import commands as c
 from domain.job.state import Acquired, BackingOff, Done, Queued, Running
 from domain.ports import StreamUnreadable
 from domain.run.commands import CancelRun
+from domain.run.state import RUN_MAX
 from tests.commands.test_trigger import ORIGIN, RUNNER, System
+from tests.domain.scenario import deadlines
 
 WAIT_SECONDS = 10
+BEGINNINGS = ("JobCreated", "RunTriggered")
 WIDE = """
 on: push
 jobs:
@@ -26,27 +29,18 @@ jobs:
 
 
 class StreamDeadlines:
-    """The port `Deadlines`, read from the states of the jobs themselves."""
+    """The port `Deadlines`, read from the states of the jobs and runs themselves."""
 
     def __init__(self, system: System) -> None:
         self._system = system
 
     async def _all(self) -> list[tuple[datetime, UUID, str]]:
         page = await self._system.store.read(0)
+        events = page.events if page else ()
+        streams = {event.stream: "job" if event.type == "JobCreated" else "run" for event in events if event.type in BEGINNINGS}
         found: list[tuple[datetime, UUID, str]] = []
-        for job in {event.stream for event in page.events if event.type == "JobCreated"} if page else ():
-            state = await self._system.handler.state(job, "job")
-            match state:
-                case Acquired():
-                    found += [(state.lease.expires_at, job, "lease"), (state.accept_by, job, "accept")]
-                case Running():
-                    found += [(state.lease.expires_at, job, "lease"), (state.deadline, job, "job")]
-                case BackingOff():
-                    found.append((state.retry_at, job, "retry"))
-                case Queued():
-                    found.append((state.expires_at, job, "queue"))
-                case _:
-                    pass
+        for stream, aggregate in streams.items():
+            found += [(at, stream, kind) for at, kind in deadlines(await self._system.handler.state(stream, aggregate))]
         return sorted(found)
 
     async def due(self, now: datetime, limit: int = 100) -> list[tuple[UUID, str]]:
@@ -284,3 +278,29 @@ async def test_the_reactor_goes_on_and_leaves_its_position_before_what_it_cannot
     async with running(Reactor(system.handler, system.store, system.store)):
         await eventually(completed)
     assert await system.store.tracked(AGENT) < position
+
+
+ENDLESS = """
+on: push
+jobs:
+  a: {runs-on: linux, timeout-minutes: 100000, steps: [{run: x}]}
+  b: {needs: a, if: success() || failure(), runs-on: linux, steps: [{run: x}]}
+"""
+
+
+async def test_a_run_that_takes_longer_than_its_limit_is_cancelled() -> None:
+    """Not a second earlier; what has not begun never begins, and a second tick says nothing new."""
+    system = System()
+    run = (await system.push(ENDLESS)).runs[0].run
+    job = (await system.queued())["a"]
+    lease = RUN_MAX.total_seconds() * 2
+    await system.handler.handle(c.AcquireJob(job, RUNNER, "r", ("linux",), lease, lease), ORIGIN)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended)
+    system.clock.advance(RUN_MAX.total_seconds() - 1)
+    assert await reconciler.tick() == 0
+    system.clock.advance(1)
+    assert await reconciler.tick() == 1
+    assert await reconciler.tick() == 0
+    await system.handler.handle(c.CancelJob(job, "the reactor says so", force=True), ORIGIN)
+    state = await system.handler.state(run, "run")
+    assert (state.conclusion, state.nodes["b"].result) == ("cancelled", "skipped")

@@ -9,9 +9,10 @@ from domain.envelope import Meta
 from domain.job import events as e
 from domain.job.decide import decide
 from domain.job.evolve import evolve
-from domain.job.state import JobState
+from domain.job.state import Acquired, BackingOff, JobState, Queued, Running
 from domain.refusals import Decision, Refusal
 from domain.retry import RetryPolicy
+from domain.run.state import Run
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 RUN = ids.run_id("default", "a trigger")
@@ -130,3 +131,21 @@ class Then:
 def given(*events: e.JobEvent) -> Given:
     """A job with this history."""
     return Given(events)
+
+
+def deadlines(state: Any) -> list[tuple[datetime, str]]:
+    """The clocks that run in a state of a job or a run, by the kind that `Expire` names; "run" for a run."""
+    match state:
+        case Acquired():
+            found = [(state.lease.expires_at, "lease"), (state.accept_by, "accept")]
+        case Running():
+            found = [(state.lease.expires_at, "lease"), (state.deadline, "job")]
+        case BackingOff():
+            return [(state.retry_at, "retry")]
+        case Queued():
+            return [(state.expires_at, "queue")]
+        case Run(conclusion=None, cancelled=False, expires_at=datetime()):
+            return [(state.expires_at, "run")]
+        case _:
+            return []
+    return [*found, *([(state.cancel.deadline, "cancel")] if state.cancel else [])]

@@ -16,6 +16,7 @@ from domain import ids, reactions
 from domain.envelope import Recorded
 from domain.invariants import Breach, check
 from domain.job import commands as c
+from domain.job.events import JobCreated
 from domain.job.state import Acquired, Done, Running, name
 from domain.run import commands as r
 from domain.run.state import Run
@@ -101,7 +102,7 @@ jobs:
   b: {needs: a, if: always(), runs-on: linux, concurrency: "slot-${{ inputs.v }}", steps: [{run: a}]}
 """,
 }
-SECONDS = (1, 5, 29, 31, 121, 700, 90_000)
+SECONDS = (*(1, 5, 29, 31, 121, 700, 90_000) * 4, 40 * 86_400)
 ORIGIN = Origin("default", "someone", command=ids.command_id("test", "1"))
 
 
@@ -126,10 +127,12 @@ class World:
         self.handler.subscribe(self.events_of)
         self.log: list[Recorded] = []
         self.jobs: list[UUID] = []
+        self.specs: dict[UUID, JobCreated] = {}
         self.runs: list[UUID] = []
         self.runners = [ids.runner_id("default", f"r{n}") for n in range(3)]
         self.reached: Counter[str] = Counter()
-        self.last: Any = None
+        self.reruns = 0
+        self.last: Any = (None, ORIGIN)
 
     def events_of(self, events: tuple[Recorded, ...]) -> None:
         """Keep the log, and know the jobs and runs that appear in it."""
@@ -138,14 +141,15 @@ class World:
             self.reached[f"event {event.type}"] += 1
             if event.type == "JobCreated":
                 self.jobs.append(event.stream)
+                self.specs[event.stream] = event.data
             if event.type == "RunTriggered":
                 self.runs.append(event.stream)
 
-    def send(self, command: Any) -> Outcome:
+    def send(self, command: Any, origin: Origin = ORIGIN) -> Outcome:
         """Handle one command from outside and count what came of it."""
-        self.last = command
+        self.last = (command, origin)
         known = len(self.log)
-        outcome = drive(self.handler.handle(command, ORIGIN))
+        outcome = drive(self.handler.handle(command, origin))
         self.react(known)
         if outcome.refusal:
             self.reached[f"refusal {outcome.refusal.code}"] += 1
@@ -312,6 +316,8 @@ class World:
         for kind in ("lease", "accept", "job", "queue", "retry", "cancel"):
             for job in self.jobs[-4:]:
                 self.send(c.Expire(job, kind))
+        for run in self.runs[-4:]:
+            self.send(r.ExpireRun(run))
 
     def cancel_job(self) -> None:
         """Somebody cancels a job."""
@@ -325,6 +331,17 @@ class World:
             for job in outcome.state.live_jobs():
                 self.send(c.CancelJob(job, "by hand"))
 
+    def rerun(self) -> None:
+        """Somebody asks for another run attempt: of all, of what failed, of one job that may be a wrong one."""
+        over = [run for run in self.runs if drive(self.handler.state(run, "run")).conclusion]
+        run = self.pick(over) if over and self.draw(4) else self.pick(self.runs)
+        scope = self.pick(("all", "failed", "failed", "job", "job"))
+        specs = [self.specs[job] for job in self.jobs if self.specs[job].run == run]
+        spec = self.pick(specs) if specs and self.draw(8) else None
+        command = r.RerunRun(run, scope, spec.key if spec else "unknown", spec.instance if spec else "")
+        self.reruns += self.draw(8) > 0
+        self.send(command, Origin("default", "someone", command=ids.command_id("rerun", str(self.reruns))))
+
     def stranger(self) -> None:
         """Commands about what does not exist, or does not belong."""
         job = ids.job_id(self.pick(self.runs), 1, "unknown", "")
@@ -337,7 +354,7 @@ class World:
 
     def again(self) -> None:
         """The last command arrives a second time, as it does when its answer was lost."""
-        self.send(self.last)
+        self.send(*self.last)
 
     def late(self) -> None:
         """A runner that was cut off reports on a job that is over."""
@@ -362,6 +379,7 @@ ACTIONS = (
     "vanish",
     "cancel_job",
     "cancel_run",
+    *("rerun",) * 2,
     "stranger",
     "switch",
     "runner",

@@ -59,7 +59,7 @@ async def test_cancelling_a_run_that_is_over_is_refused_and_recorded(gateway: Ga
     await runner.work(await runner.acquire())
     for _ in range(3):
         answer = await gateway.request("POST", f"/api/v1/runs/{run}/cancel", {})
-        assert (answer.status, answer.json["code"]) == (409, "run_completed")
+        assert (answer.status, answer.json["code"], answer.json["state"]) == (409, "run_completed", "completed (success)")
     today = (await gateway.history(run))[0].meta.at.date().isoformat()
     recorded = await gateway.store.load(ids.audit_id("default", today))
     assert [(event.data.command, event.data.target, event.data.code) for event in recorded] == [("CancelRun", str(run), "run_completed")]

@@ -22,10 +22,13 @@ def test_there_are_recorded_histories() -> None:
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_recorded_history_folds_to_the_rows_of_its_release(history: Path) -> None:
-    """An old log means today what it meant then. Tables that came later are not in its record."""
+    """An old log means today what it meant then, in the tables and columns that there were then."""
     expected = msgspec.json.decode(history.with_suffix(".rows.json").read_bytes())
     made = msgspec.json.decode(msgspec.json.encode(rows_of(events_of(rows(history)))))
-    assert {table: made[table] for table in expected} == expected
+    known = {
+        name: [{column: row[column] for column in then} for row, then in zip(made[name], expected[name], strict=True)] for name in expected
+    }
+    assert known == expected
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -19,7 +19,7 @@ from tests.projections.histories import history
 Pool = AsyncConnectionPool[Any]
 ALL = tuple(VIEWS.values())
 TABLES = [(view, table) for view in ALL for table in view.tables]
-OF_RUNS = [(view, table) for view, table in TABLES if table.scope and table.name != "runs"]
+OF_RUNS = [(view, table) for view, table in TABLES if table.scope and table.scope != table.key[0]]
 CELLS = [(view, table, column) for view, table in TABLES for column in table.columns]
 
 OTHER = {
