@@ -80,7 +80,7 @@ class JobView(msgspec.Struct):
 
 
 class RunView(msgspec.Struct):
-    """A run as it stands. events: how many were seen; nodes: the jobs of the file in order."""
+    """A run as it stands in its last run attempt. events: how many were seen; nodes: the jobs of the file in order."""
 
     id: str
     workflow: str
@@ -88,6 +88,7 @@ class RunView(msgspec.Struct):
     number: int
     url: str
     conclusion: str | None = None
+    run_attempt: int = 1
     events: int = 0
     nodes: tuple[str, ...] = ()
     started_at: str | None = None
@@ -127,6 +128,10 @@ class Board:
             case "NodeCalled":
                 called = tuple(node["key"] for call in data["calls"] for node in call["nodes"])
                 run.nodes = tuple(key for node in run.nodes for key in ((node,) if node != data["node"] else called))
+            case "RunRerunRequested":
+                carried = set(data.get("carried", ()))
+                run.jobs = [job for job in run.jobs if job.id in carried]
+                run.run_attempt, run.started_at, run.ended_at, run.conclusion = data["run_attempt"], event["at"], None, None
             case "RunCompleted":
                 run.conclusion, run.ended_at = data["conclusion"], event["at"]
             case "JobCreated":

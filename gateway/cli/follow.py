@@ -18,18 +18,23 @@ Json = dict[str, Any]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Something came: an event of a run, or a line of a job's log (then job is set). None, None: nothing for a while."""
+    """Something came: an event of a run, or a line of a job's log (then job is set). None, None: nothing for a while.
+
+    past: the event belongs to an earlier run attempt than the followed one.
+    """
 
     run: str = ""
     job: str = ""
     value: Json | None = None
+    past: bool = False
 
 
 class Follower:
-    """Reads the streams of some runs."""
+    """Reads the streams of some runs. runs: each with the run attempt that is followed."""
 
-    def __init__(self, client: Client, runs: list[str]) -> None:
+    def __init__(self, client: Client, runs: dict[str, int]) -> None:
         self._client = client
+        self._followed = runs
         self._news: queue.Queue[Seen | CliError | None] = queue.Queue(maxsize=20_000)
         self._logs: set[str] = set()
         self._lock = threading.Lock()
@@ -67,12 +72,16 @@ class Follower:
             self._news.put(None)
 
     def _events(self, run: str) -> None:
+        run_attempt = 1
         for sent in self._client.stream(f"/runs/{run}/stream"):
             event = sent.data
             if not event:
                 continue
-            self._news.put(Seen(run=run, value=event))
-            if event["type"] == "JobAcquired" and event["stream"] not in self._logs:
+            if event["type"] == "RunRerunRequested":
+                run_attempt = event["data"]["run_attempt"]
+            past = run_attempt < self._followed[run]
+            self._news.put(Seen(run=run, value=event, past=past))
+            if not past and event["type"] == "JobAcquired" and event["stream"] not in self._logs:
                 self._logs.add(event["stream"])
                 self._start(self._lines, event["stream"])
 

@@ -63,7 +63,7 @@ def follow(
     view = _view(board, progress, out)
     interrupts = 0
     stuck: CliError | None = None
-    follower = Follower(client, list(board.runs))
+    follower = Follower(client, {identity: run.get("run_attempt", 1) for identity, run in zip(board.runs, runs, strict=True)})
     waits = Waits(client)
     while True:
         try:
@@ -120,6 +120,8 @@ def _draw(board: Board, view: View, follower: Follower, waits: Waits, *, fail_fa
             view.line(job, int(seen.value["step"]), text)
         else:
             about = board.apply(seen.run, seen.value)
+            if seen.past:
+                continue
             view.event(about, seen.value["type"], seen.value["data"])
             if about is not None:
                 waits.event(about, seen.value["type"])

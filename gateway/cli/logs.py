@@ -45,6 +45,7 @@ class Shown(msgspec.Struct, frozen=True):
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until the end.")
 @click.option("--failed", is_flag=True, help="Only steps that failed.")
 @click.option("--attempt", type=click.IntRange(1), default=None, help="Another attempt of the job than the last.")
+@click.option("--run-attempt", type=click.IntRange(1), default=None, help="Another run attempt than the last: 1 + number of re-runs.")
 @click.option("--since", default=None, metavar="TIME", help="Only lines from then on: an ISO time, or 30s, 10m, 2h ago.")
 @click.option("--grep", default=None, metavar="REGEX", help="Only lines that match.")
 @click.option("--timestamps", is_flag=True, help="Each line with its time.")
@@ -59,6 +60,7 @@ def logs(
     follow: bool,
     failed: bool,
     attempt: int | None,
+    run_attempt: int | None,
     since: str | None,
     grep: str | None,
     timestamps: bool,
@@ -70,6 +72,8 @@ def logs(
     words = split(run)
     with connected(target) as client:
         found = find_run(client, words.run)
+        if run_attempt is not None:
+            found = client.get(f"/runs/{found['id']}/attempts/{run_attempt}")
         print_logs(client, found, words.rest, shown, follow=follow)
     return Exit.OK
 
@@ -79,7 +83,7 @@ def print_logs(
 ) -> None:
     """Print the log of a run, or of the job or step that `rest` names."""
     shown = shown or Shown(failed=failed)
-    jobs, step = find_jobs(list(client.items(f"/runs/{run['id']}/jobs")), rest)
+    jobs, step = find_jobs(list(client.items(f"/runs/{run['id']}/jobs", run_attempt=run["run_attempt"])), rest)
     if shown.failed:
         jobs = [job for job in jobs if job.get("conclusion") in ("failure", "timed_out", "cancelled")]
     wanted = {job["id"]: find_step(job, step) for job in jobs if step}
@@ -88,6 +92,10 @@ def print_logs(
     for job in jobs:
         if not job.get("attempt") and (rest or len(jobs) == 1) and not (follow and job["status"] != "completed"):
             click.echo(f"{render.safe(job['name'])} has no log, it never ran: {_why(job)}", err=True)
+            continue
+        if shown.attempt is not None and shown.attempt > job["attempt"]:
+            hint = f"; the run has {run['run_attempt']} run attempts: --run-attempt" if run["run_attempt"] > 1 else ""
+            click.echo(f"{render.safe(job['name'])} has no attempt {shown.attempt}, its last one is {job['attempt']}{hint}", err=True)
             continue
         failing = {each["index"] for each in job.get("steps") or () if each.get("conclusion") == "failure"}
         prefix = f"{render.safe(job['name']).ljust(width)} | " if prefixed else ""

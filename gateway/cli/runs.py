@@ -1,4 +1,4 @@
-"""`runs list/view/watch/cancel`, and `watch` and `cancel` for short: named and flagged as `gh run` names them."""
+"""`runs list/view/watch/cancel/rerun`, and the last three for short: named and flagged as `gh run` names them."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from gateway.cli import render
 from gateway.cli.connect import connected
 from gateway.cli.errors import Exit
 from gateway.cli.options import Target, json_option, run_argument, target_options
+from gateway.cli.rerun import rerun
 from gateway.cli.resolve import find_run
 
 Json = dict[str, Any]
@@ -15,7 +16,10 @@ Json = dict[str, Any]
 
 @click.group()
 def runs() -> None:
-    """List, view, watch and cancel runs."""
+    """List, view, watch, cancel and re-run runs."""
+
+
+runs.add_command(rerun)
 
 
 @runs.command("list")
@@ -40,6 +44,7 @@ def list_(*, target: Target, status: str | None, branch: str | None, event: str 
         (
             render.word(run),
             f"{run['workflow']}#{run['number']}",
+            str(run["run_attempt"]),
             run["event"],
             render.short_ref(run["ref"]),
             render.short_sha(run["sha"]),
@@ -49,27 +54,30 @@ def list_(*, target: Target, status: str | None, branch: str | None, event: str 
         )
         for run in found
     ]
-    text = render.table(("STATUS", "RUN", "EVENT", "REF", "COMMIT", "TOOK", "AGE", "ID"), rows)
+    text = render.table(("STATUS", "RUN", "ATTEMPT", "EVENT", "REF", "COMMIT", "TOOK", "AGE", "ID"), rows)
     click.echo(text or "no runs", err=not text)
 
 
 @runs.command("view")
+@click.option("--attempt", type=click.IntRange(1), default=None, help="As it was in this run attempt (1 + number of re-runs).")
 @click.option("--log", is_flag=True, help="The whole log.")
 @click.option("--log-failed", is_flag=True, help="The log of failed steps.")
 @click.option("--exit-status", is_flag=True, help="Exit 1 when the run failed.")
 @json_option
 @run_argument
 @target_options
-def view(*, target: Target, run: str, log: bool, log_failed: bool, exit_status: bool, as_json: bool) -> int:
+def view(*, target: Target, run: str, attempt: int | None, log: bool, log_failed: bool, exit_status: bool, as_json: bool) -> int:
     """Show one run with its jobs and steps."""
     with connected(target) as client:
         found = find_run(client, run)
+        if attempt is not None:
+            found = client.get(f"/runs/{found['id']}/attempts/{attempt}")
         if log or log_failed:
             from gateway.cli.logs import print_logs
 
             print_logs(client, found, failed=log_failed)
         else:
-            jobs = list(client.items(f"/runs/{found['id']}/jobs"))
+            jobs = list(client.items(f"/runs/{found['id']}/jobs", run_attempt=found["run_attempt"]))
             if as_json:
                 render.print_json(found | {"jobs": jobs})
             else:
@@ -111,13 +119,18 @@ def describe(run: Json, jobs: list[Json]) -> str:
     took = render.duration(render.seconds_between(run.get("started_at"), run.get("completed_at")))
     head = f"{render.mark(render.word(run))} {run['workflow']}#{run['number']}  {render.word(run)}"
     where = f"{run['event']} on {render.short_ref(run['ref'])} @ {render.short_sha(run['sha'])}"
-    lines = [f"{head}  {took}".rstrip(), f"  {where}  {render.age(run['created_at'])}  {run['id']}", f"  {run['url']}", ""]
+    lines = [f"{head}  {took}".rstrip(), f"  {where}  {render.age(run['created_at'])}  {run['id']}", f"  {run['url']}"]
+    if run["run_attempt"] > 1:
+        earlier = f"ledgermill runs view {run['id'][:8]} --attempt {run['run_attempt'] - 1} shows the one before"
+        lines.append(f"  run attempt {run['run_attempt']}; {earlier}")
+    lines.append("")
     for job in jobs:
         took = render.duration(render.seconds_between(job.get("started_at"), job.get("completed_at")))
         runner = f"on {job['runner']}" if job.get("runner") else ""
         attempt = f"attempt {job['attempt']}" if (job.get("attempt") or 0) > 1 else ""
         reason = str(job.get("reason") or "") if render.word(job) != "success" else ""
-        parts = [render.mark(render.word(job)), render.safe(job["name"]), took, runner, attempt, reason]
+        carried = f"of run attempt {job['run_attempt']}" if job["run_attempt"] < run["run_attempt"] else ""
+        parts = [render.mark(render.word(job)), render.safe(job["name"]), took, runner, attempt, carried, reason]
         lines.append("  ".join(part for part in parts if part))
         for step in job.get("steps") or ():
             took = render.duration(render.seconds_between(step.get("started_at"), step.get("completed_at")))
