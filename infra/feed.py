@@ -32,7 +32,7 @@ class Pace:
     What the page has taken already counts, so that a slow consumer is not delayed twice.
     """
 
-    def __init__(self, page_seconds: float = 0.004, burst: int = 8) -> None:
+    def __init__(self, page_seconds: float = 0.003, burst: int = 8) -> None:
         self._page_seconds = page_seconds
         self._burst = burst
         self._credit = float(burst)

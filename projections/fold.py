@@ -74,6 +74,11 @@ class Cache:
         self.young[key] = slot
         return slot
 
+    @property
+    def missing_keys(self) -> list[Key]:
+        """Which rows have to be fetched."""
+        return [slot.key for slot in self.missing]
+
     def fill(self, rows: Iterable[Row]) -> None:
         """Put fetched rows into their slots; what was not found stays None."""
         key_of, young = self.table.key_of, self.young

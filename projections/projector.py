@@ -130,8 +130,7 @@ class Projector:
 
     async def _commit(self, connection: Connection, page: Page, behind: Sequence[Place], folders: dict[str, Folder]) -> None:
         """Fold a page, and write what it changes together with the position."""
-        for place in behind:
-            await self._fold(connection, folders[place.view], unseen(page, place.position))
+        await self._fold(connection, [(folders[place.view], unseen(page, place.position)) for place in behind])
         changes: list[rows.Part] = []
         for place in behind:
             folder = folders[place.view]
@@ -140,13 +139,15 @@ class Projector:
             changes += parking.changes(place.view, folder)
         await positions.move(connection, behind, page.last, changes)
 
-    async def _fold(self, connection: Connection, folder: Folder, events: Sequence[Recorded]) -> None:
-        steps = folder.claim(events)
-        for cache in folder.caches:
-            if cache.missing:
-                keys = [slot.key for slot in cache.missing]
-                cache.fill(await rows.read(connection, cache.table, self._statements[cache.table.name], keys))
-        folder.apply(steps)
+    async def _fold(self, connection: Connection, work: Sequence[tuple[Folder, Sequence[Recorded]]]) -> None:
+        """Change the rows in memory, after one look into the database for all that are not there."""
+        claimed = [(folder, folder.claim(events)) for folder, events in work]
+        caches = [cache for folder, _ in work for cache in folder.caches if cache.missing]
+        found = await rows.read(connection, [(cache.table, self._statements[cache.table.name], cache.missing_keys) for cache in caches])
+        for cache, each in zip(caches, found, strict=True):
+            cache.fill(each)
+        for folder, steps in claimed:
+            folder.apply(steps)
 
 
 def unseen(page: Page, position: int) -> Sequence[Recorded]:

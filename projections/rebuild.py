@@ -120,11 +120,11 @@ class _Build:
 
     async def _fold(self, events: Sequence[Recorded]) -> None:
         steps = self.folder.claim(events)
-        for cache in self.folder.caches:
-            if cache.missing:
-                statements = self.statements[cache.table.name]
-                keys = [slot.key for slot in cache.missing] if self.loaded else []
-                cache.fill(await rows.read(self.connection, cache.table, statements, keys) if keys else [])
+        caches = [cache for cache in self.folder.caches if cache.missing]
+        wanted = [(cache.table, self.statements[cache.table.name], cache.missing_keys) for cache in caches]
+        found = await rows.read(self.connection, wanted) if self.loaded else [[] for _ in caches]
+        for cache, each in zip(caches, found, strict=True):
+            cache.fill(each)
         self.folder.apply(steps)
         if sum(len(cache.dirty) for cache in self.folder.caches) >= DIRTY_ROWS_MAX:
             await self._load()

@@ -91,11 +91,20 @@ def key_object(table: Table, key: Key) -> dict[str, Any]:
     return dict(zip(table.key, key if len(table.key) > 1 else (key,), strict=True))
 
 
-async def read(connection: Connection, table: Table, statements: Statements, keys: Iterable[Key]) -> list[Row]:
-    """The rows of these keys, in no order."""
-    cursor = await connection.execute(statements.read, (encode([key_object(table, key) for key in keys]),), prepare=True)
-    found = await cursor.fetchone()
-    return decode(table, found[0] if found else None)
+async def read(connection: Connection, wanted: Sequence[tuple[Table, Statements, Iterable[Key]]]) -> list[list[Row]]:
+    """For each table the rows of these keys, in no order; all in one statement."""
+    if not wanted:
+        return []
+    given = [encode([key_object(table, key) for key in keys]) for table, _, keys in wanted]
+    text = _side_by_side(tuple(statements.read for _, statements, _ in wanted))
+    found = await (await connection.execute(text, given, prepare=True)).fetchone()
+    texts = found or [None] * len(wanted)
+    return [decode(table, text) for (table, _, _), text in zip(wanted, texts, strict=True)]
+
+
+@lru_cache
+def _side_by_side(texts: tuple[LiteralString, ...]) -> LiteralString:
+    return sql(f"SELECT {', '.join(f'({text})' for text in texts)}")
 
 
 def changes(table: Table, statements: Statements, slots: Sequence[Slot]) -> list[Part]:
