@@ -75,16 +75,43 @@ def local_runners(settings: "Settings", url: str, count: int, labels: tuple[str,
     return LocalRunners(plans, trampoline())
 
 
+LOADED = (
+    "fastapi",
+    "nats",
+    "psycopg_pool",
+    "pydantic.v1",  # fastapi asks of every route whether it uses it
+    "commands.reactor",
+    "commands.reconciler",
+    "gateway.acquire",
+    "gateway.agents",
+    "gateway.api.commands",
+    "gateway.api.language",
+    "gateway.api.routers",
+    "gateway.app",
+    "gateway.fan_out",
+    "gateway.job_message",
+    "gateway.presence",
+    "gateway.refusals",
+    "gateway.rest",
+    "gateway.restart",
+    "gateway.runner_protocol",
+    "gateway.serving",
+    "gateway.streams",
+    "infra.attendance",
+    "infra.blobs",
+    "infra.bridge",
+    "infra.clock",
+    "infra.event_store",
+    "infra.log_store",
+    "infra.relay",
+    "projections.catalogue",
+    "projections.deadlines",
+    "projections.projector",
+)
+"""What a server needs. A test finds what is missing here, which would be imported when the servers wait for us already."""
+
+
 def load() -> None:
     """Import what a server needs, while the embedded servers start."""
-    for name in (
-        "fastapi",
-        "nats",
-        "psycopg_pool",
-        "gateway.rest",
-        "gateway.serving",
-        "infra.event_store",
-        "infra.relay",
-        "projections.catalogue",
-    ):
+    for name in LOADED:
         import_module(name)
