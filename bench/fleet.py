@@ -1,4 +1,4 @@
-"""Runners that execute nothing: they speak the runner protocol as the real one does, for many jobs at a time.
+"""Runners that execute nothing: they speak the runner protocol as the real one does, with its courier, for many jobs at a time.
 
 A job's life is start, then each step's begin and end, then complete; as in the real runner, the end of a step travels with
 the begin of the next one, and no step begins before the end of the one before it is acknowledged.
@@ -7,14 +7,16 @@ the begin of the next one, and no step begins before the end of the one before i
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 
 from bench.http import Http
 from runner import wire
+from runner.courier import Courier
 
+T = TypeVar("T")
 STEPS = 5
 _acquired = msgspec.json.Decoder(wire.Acquired)
 _registered = msgspec.json.Decoder(wire.Registered)
@@ -54,9 +56,10 @@ class Fleet:
         """One runner: a poll is open whenever a slot is free."""
         held: set[UUID] = set()
         changed = asyncio.Event()
+        courier = Courier(self._post)
 
         async def execute(message: wire.JobMessage) -> None:
-            await self._life(runner, message)
+            await self._life(runner, courier, message)
             held.discard(message.job)
             changed.set()
             self._awaited -= 1
@@ -73,19 +76,22 @@ class Fleet:
                 held.add(lease.message.job)
                 self._spawn(execute(lease.message))
 
-    async def _life(self, runner: UUID, message: wire.JobMessage) -> None:
+    async def _post(self, path: str, message: wire.Wire, answer: type[T]) -> T:
+        return msgspec.json.decode(await self._http.post(f"/runner/v1{path}", message), type=answer)
+
+    async def _life(self, runner: UUID, courier: Courier, message: wire.JobMessage) -> None:
         path = f"/runner/v1/jobs/{message.job}"
         fence = {"runner": runner, "attempt": message.attempt, "epoch": message.epoch, "lease": message.lease}
         await self._http.post(f"{path}/start", wire.Start(**fence))
         seq, began = 1, datetime.now(UTC)
         transitions: tuple[wire.StepStart | wire.StepEnd, ...] = (wire.StepStart(index=0, started_at=began),)
         for index in range(STEPS):
-            await self._http.post(f"{path}/events", wire.Steps(**fence, seq=seq, transitions=transitions))
+            await courier.steps(message.job, wire.Steps(**fence, seq=seq, transitions=transitions))
             seq += len(transitions)
             now = datetime.now(UTC)
             ended = wire.StepEnd(index=index, outcome="success", conclusion="success", exit_code=0, started_at=began, ended_at=now)
             transitions, began = (ended, wire.StepStart(index=index + 1, started_at=now)), now
-        await self._http.post(f"{path}/events", wire.Steps(**fence, seq=seq, transitions=transitions[:1]))
+        await courier.steps(message.job, wire.Steps(**fence, seq=seq, transitions=transitions[:1]))
         await self._http.post(f"{path}/complete", wire.Complete(**fence, conclusion="success", result=message.job.hex))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -15,6 +15,7 @@ from domain import ids
 from domain.job import commands as c
 from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock
+from domain.refusals import Refusal
 from domain.run.commands import RegisterRunner
 from gateway.acquire import POLL_SECONDS_MAX, Acquiring
 from gateway.http import Reply, Request, Route, answer
@@ -62,6 +63,7 @@ class RunnerProtocol:
             ("jobs/{id}/start", "Begin an attempt", self.start, wire.Start, wire.Renewed, BODY_BYTES_MAX),
             ("jobs/{id}/renew", "Renew a lease", self.renew, wire.Renew, wire.Renewed, BODY_BYTES_MAX),
             ("jobs/{id}/events", "Report step transitions", self.steps, wire.Steps, wire.Accepted, STEPS_BYTES_MAX),
+            ("jobs/events", "Report step transitions of several jobs", self.many_steps, wire.ManySteps, wire.ManyAccepted, STEPS_BYTES_MAX),
             ("jobs/{id}/logs", "Send log lines", self.lines, wire.Logs, wire.LogsAccepted, LOGS_BYTES_MAX),
             ("jobs/{id}/complete", "Report how an attempt ended", self.complete, wire.Complete, wire.Completed, STEPS_BYTES_MAX),
         ]
@@ -110,9 +112,18 @@ class RunnerProtocol:
 
     async def steps(self, request: Request, body: wire.Steps) -> Reply:
         """Step transitions in order; known ones are dropped."""
-        transitions = tuple(transition(step) for step in body.transitions)
-        await self._handle(fenced(c.ReportSteps, request, body, seq=body.seq, transitions=transitions), request, body.runner)
-        return answer(wire.Accepted(through=body.seq + len(transitions) - 1, now=self._clock.now()))
+        await self._handle(reported(request.params[0], body), request, body.runner)
+        return answer(wire.Accepted(through=through(body), now=self._clock.now()))
+
+    async def many_steps(self, request: Request, body: wire.ManySteps) -> Reply:
+        """The same for several jobs in one commit; each has an answer of its own."""
+        orders = [(reported(report.job, report), self._origin(request, report.runner)) for report in body.reports]
+        outcomes = await self._handler.handle_each(orders) if orders else []
+        answers = [
+            wire.JobAccepted(through=through(report)) if outcome.refusal is None else wire.JobAccepted(problem=_told(outcome.refusal))
+            for report, outcome in zip(body.reports, outcomes, strict=True)
+        ]
+        return answer(wire.ManyAccepted(answers=tuple(answers), now=self._clock.now()))
 
     async def lines(self, request: Request, body: wire.Logs) -> Reply:
         """Log lines: data beside the log of events, so no command unless the lease is stale."""
@@ -180,6 +191,30 @@ class RunnerProtocol:
 def fenced(kind: type[Fenced], request: Request, body: wire.Fence, **facts: Any) -> Fenced:
     """The command of this kind for the job in the path, with the message's fence."""
     return kind(request.params[0], runner=body.runner, attempt=body.attempt, epoch=body.epoch, lease=body.lease, **facts)
+
+
+def reported(job: UUID, body: wire.Steps) -> c.ReportSteps:
+    """The command of a report."""
+    return c.ReportSteps(
+        job,
+        runner=body.runner,
+        attempt=body.attempt,
+        epoch=body.epoch,
+        lease=body.lease,
+        seq=body.seq,
+        transitions=tuple(transition(step) for step in body.transitions),
+    )
+
+
+def through(body: wire.Steps) -> int:
+    """The number of a report's last transition."""
+    return body.seq + len(body.transitions) - 1
+
+
+def _told(refusal: Refusal) -> wire.Problem:
+    """A refusal as a problem within an answer."""
+    shown = refused(refusal).problem
+    return wire.Problem(code=shown.code, title=shown.title, status=shown.status, detail=shown.detail, hint=shown.hint)
 
 
 def transition(step: wire.StepStart | wire.StepEnd) -> c.StepTransition:

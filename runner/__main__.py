@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runner.agent import Agent, Options, WorkInUse, default_labels
-from runner.client import Rejected, read_token
+from runner.client import read_token
+from runner.problems import Rejected
 
 
 def parser() -> argparse.ArgumentParser:

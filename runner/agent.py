@@ -18,12 +18,13 @@ from uuid import UUID
 import msgspec
 
 from runner import environment, leftovers, spool, wire, workspace
-from runner.client import Client, ProtocolError, Refused, Rejected, Silent
+from runner.client import Client
 from runner.clock import StoreClock
 from runner.executors import orphans, tree
 from runner.executors.host import HostExecutor
 from runner.job import Host, Job
 from runner.lease_keeper import Gateway, Terms, deadline
+from runner.problems import ProtocolError, Refused, Rejected, Silent
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REPEATED_ORDER_SECONDS = 0.5

@@ -1,9 +1,9 @@
 """The runner's side of the protocol: one method per message, over HTTP connections that it opens itself.
 
-What goes wrong is told apart by what the runner should do about it: `LeaseLost` (stop the job), `Refused` (the control
-plane is away, and says so), `Silent` (no answer that means anything: we may be cut off while others work) and `Rejected`
-(the request itself is wrong; sending it again changes nothing). It must never retry on its own except once on a connection
-that the server had closed while it was idle.
+What goes wrong is told apart by what the runner should do about it (runner.problems): `LeaseLost` (stop the job), `Refused`
+(the control plane is away, and says so), `Silent` (no answer that means anything: we may be cut off while others work) and
+`Rejected` (the request itself is wrong; sending it again changes nothing). It must never retry on its own except once on a
+connection that the server had closed while it was idle.
 """
 
 import errno
@@ -18,6 +18,8 @@ import msgspec
 
 from runner import wire
 from runner.clock import StoreClock
+from runner.courier import Courier
+from runner.problems import Refused, Silent, raise_for
 
 T = TypeVar("T")
 REQUEST_SECONDS = 30.0
@@ -26,52 +28,9 @@ LARGE_BYTES = 512 * 1024
 """From here on a body is written in chunks, so that it does not hold up the event loop."""
 
 
-class ProtocolError(Exception):
-    """The base of what can go wrong between runner and gateway."""
-
-
-class LeaseLost(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """409 `lease_lost`: somebody else decides about this job now."""
-
-
-class Refused(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """Connection refused, 502 or 503: the control plane is away."""
-
-
-class Silent(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """No answer in time, or one that tells nothing about the control plane: a broken connection, a fault of one server."""
-
-
-class Rejected(ProtocolError):  # noqa: N818 - an outcome with a name of its own
-    """Any other error answer. problem: what the gateway said."""
-
-    def __init__(self, problem: wire.Problem) -> None:
-        super().__init__(
-            f"{problem.status} {problem.code}: {problem.detail or problem.title}" + (f" ({problem.hint})" if problem.hint else "")
-        )
-        self.problem = problem
-
-
 def read_token(file: Path) -> str:
     """The bearer token in `file`, without the white space around it."""
     return file.read_text().strip()
-
-
-def raise_for(status: int, body: bytes) -> None:
-    """Turn an error answer into its exception; do nothing for 2xx."""
-    if status < 300:
-        return
-    try:
-        problem = msgspec.json.decode(body, type=wire.Problem)
-    except msgspec.DecodeError:
-        problem = wire.Problem(code=f"http_{status}", title=body[:200].decode(errors="replace"), status=status)
-    if status == 409 and problem.code == "lease_lost":
-        raise LeaseLost(problem.detail or problem.title)
-    if status in (502, 503):
-        raise Refused(f"{status} {problem.code}: {problem.detail or problem.title}")
-    if status >= 500 or status in (408, 429):
-        raise Silent(f"{status} {problem.code}: {problem.detail or problem.title}")
-    raise Rejected(problem)
 
 
 class Client:
@@ -83,6 +42,7 @@ class Client:
         self.clock = clock
         self.encoder = msgspec.json.Encoder()
         self.session: aiohttp.ClientSession | None = None
+        self.courier = Courier(self.post)
 
     async def __aenter__(self) -> Self:
         self.session = aiohttp.ClientSession(
@@ -94,6 +54,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.courier.close()
         if self.session is not None:
             await self.session.close()
 
@@ -141,8 +102,8 @@ class Client:
         await self.post(f"/jobs/{job}/start", message, dict[str, Any])
 
     async def steps(self, job: UUID, message: wire.Steps) -> wire.Accepted:
-        """Report step transitions."""
-        return await self.post(f"/jobs/{job}/events", message, wire.Accepted)
+        """Report step transitions; those of several jobs travel together."""
+        return await self.courier.steps(job, message)
 
     async def logs(self, job: UUID, message: wire.Logs) -> wire.LogsAccepted:
         """Hand over log lines."""

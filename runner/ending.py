@@ -9,11 +9,11 @@ from typing import Literal
 import msgspec
 
 from runner import wire
-from runner.client import Rejected
 from runner.effects import result_digest
 from runner.evaluation import EvaluationError
 from runner.job_state import JobState
 from runner.logs import LogSpool
+from runner.problems import Rejected
 from runner.report import Reporter
 
 OUTPUTS_BYTES_MAX = 1024 * 1024

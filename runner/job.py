@@ -17,13 +17,14 @@ import msgspec
 
 from runner import ending, hash_files, wire, workspace
 from runner.cells import Cells
-from runner.client import Client, LeaseLost, Rejected
+from runner.client import Client
 from runner.clock import StoreClock
 from runner.evaluation import EvaluationError
 from runner.executors.port import CellLost, Executor
 from runner.job_state import JobState
 from runner.lease_keeper import Gateway, LeaseKeeper, Terms
 from runner.logs import LogSpool
+from runner.problems import LeaseLost, Rejected
 from runner.report import Reporter
 from runner.spool import Left, Spool
 from runner.step_loop import StepLoop

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runner import wire
-from runner.client import LeaseLost, ProtocolError, Refused, Rejected, raise_for
 from runner.clock import StoreClock
+from runner.problems import LeaseLost, ProtocolError, Refused, Rejected, raise_for
 
 MARGIN_SECONDS = 5.0
 MARGIN_SHARE = 1 / 6

@@ -8,10 +8,11 @@ import asyncio
 from contextlib import suppress
 
 from runner import wire
-from runner.client import Client, LeaseLost, Rejected
+from runner.client import Client
 from runner.clock import StoreClock
 from runner.lease_keeper import Gateway, LeaseKeeper, Terms, deadline
 from runner.logs import LogSpool
+from runner.problems import LeaseLost, Rejected
 from runner.report import Reporter, until_answered
 from runner.spool import Spool
 

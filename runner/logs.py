@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from runner import wire
-from runner.client import ProtocolError, Refused, Silent
 from runner.clock import StoreClock
+from runner.problems import ProtocolError, Refused, Silent
 from runner.spool import Backlog, Spool
 from runner.step_output import Stream
 

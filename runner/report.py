@@ -14,7 +14,8 @@ from uuid import UUID
 import msgspec
 
 from runner import wire
-from runner.client import Client, ProtocolError, Refused, Rejected, Silent
+from runner.client import Client
+from runner.problems import ProtocolError, Refused, Rejected, Silent
 from runner.spool import Spool
 
 T = TypeVar("T")

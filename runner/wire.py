@@ -167,10 +167,36 @@ class Steps(Fence, frozen=True, kw_only=True):
     transitions: tuple[StepStart | StepEnd, ...]
 
 
+class JobSteps(Steps, frozen=True, kw_only=True):
+    """One job's part of `jobs/events`."""
+
+    job: UUID
+
+
+class ManySteps(Wire, frozen=True, kw_only=True):
+    """`jobs/events`: step transitions of several jobs, each what `jobs/{id}/events` would carry."""
+
+    reports: tuple[JobSteps, ...]
+
+
 class Accepted(Wire, frozen=True, kw_only=True):
     """The answer to a batch: everything up to this sequence number is committed."""
 
     through: int
+    now: datetime
+
+
+class JobAccepted(Wire, frozen=True, kw_only=True):
+    """One job's part of the answer to `jobs/events`: `through`, or the problem that this report alone has."""
+
+    through: int = 0
+    problem: "Problem | None" = None
+
+
+class ManyAccepted(Wire, frozen=True, kw_only=True):
+    """The answer to `jobs/events`: one for each report, in their order, all committed."""
+
+    answers: tuple[JobAccepted, ...]
     now: datetime
 
 

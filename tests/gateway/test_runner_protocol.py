@@ -1,7 +1,9 @@
 """Writes of an attempt: fenced, idempotent, and durable when they are answered."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.job.events import StaleWriteRejected
@@ -63,6 +65,29 @@ async def test_a_stale_write_is_refused_and_recorded(gateway: Gateway, change: d
     recorded = [event.data.write for event in await gateway.history(run) if isinstance(event.data, StaleWriteRejected)]
     assert recorded == list(writes)
     await runner.work(job)
+
+
+async def test_reports_of_several_jobs_are_answered_each_for_itself(gateway: Gateway) -> None:
+    """One request, one commit; a stale one among them changes nothing, leaves its evidence and harms no other."""
+    runs = [await gateway.run() for _ in range(3)]
+    runner = await gateway.runner()
+    jobs = [await runner.acquire() for _ in runs]
+    for job in jobs:
+        await runner.start(job)
+    at = datetime.now(UTC)
+    reports = [
+        wire.JobSteps(job=job.job, seq=1, transitions=(wire.StepStart(index=0, started_at=at),), **runner.fence(job)) for job in jobs
+    ]
+    reports[1] = msgspec.structs.replace(reports[1], epoch=2)
+    reports.append(msgspec.structs.replace(reports[0], job=UUID(int=1)))
+    answer = await runner.post("jobs/events", wire.ManySteps(reports=tuple(reports)))
+    assert answer.status == 200
+    first, stale, third, foreign = answer.json["answers"]
+    assert (first, third) == ({"through": 1}, {"through": 1})
+    assert (stale["problem"]["status"], stale["problem"]["code"]) == (409, "lease_lost")
+    assert foreign["problem"]["status"] == 404
+    kinds = {job.run: [event.type for event in await gateway.history(job.run)][-1] for job in jobs}
+    assert [kinds[job.run] for job in jobs] == ["StepStarted", "StaleWriteRejected", "StepStarted"]
 
 
 async def test_a_job_that_does_not_exist_is_not_found(gateway: Gateway) -> None:

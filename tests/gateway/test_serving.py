@@ -7,8 +7,9 @@ import pytest
 
 from gateway.serving import bind, refuse
 from runner import wire
-from runner.client import Client, Refused, Silent
+from runner.client import Client
 from runner.clock import StoreClock
+from runner.problems import Refused, Silent
 
 
 async def test_a_server_that_starts_refuses_instead_of_being_silent() -> None:

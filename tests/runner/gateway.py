@@ -115,6 +115,8 @@ class Gateway:
             answer: Any = await self.register(msgspec.json.decode(body, type=wire.Register))
         elif parts[0] == "acquire":
             answer = await self.acquire(msgspec.json.decode(body, type=wire.Acquire))
+        elif path == "jobs/events":
+            answer = await self.many(msgspec.json.decode(body, type=wire.ManySteps))
         else:
             answer = await self.write(UUID(parts[1]), parts[2], body)
         await self.note()
@@ -189,6 +191,16 @@ class Gateway:
                 del self.live[job]
                 return wire.Completed(conclusion=complete.conclusion)
         return self.problem(404, "not_found", what)
+
+    async def many(self, message: wire.ManySteps) -> wire.ManyAccepted:
+        """Each report as if it had come alone."""
+        answers = []
+        for report in message.reports:
+            answer = await self.write(report.job, "events", msgspec.json.encode(report))
+            refused = isinstance(answer, web.Response)
+            problem = msgspec.json.decode(answer.body, type=wire.Problem) if refused else None
+            answers.append(wire.JobAccepted(problem=problem) if refused else wire.JobAccepted(through=answer.through))
+        return wire.ManyAccepted(answers=tuple(answers), now=datetime.now(UTC))
 
     def steps(self, job: UUID, message: wire.Steps, now: datetime) -> Any:
         """Transitions, in order and without a gap."""

@@ -9,9 +9,9 @@ import pytest
 from runner_test_gateway import job
 
 from runner import wire
-from runner.client import Refused
 from runner.clock import StoreClock
 from runner.logs import BATCH_LINES_MAX, KEPT_BYTES_MAX, LogSpool
+from runner.problems import Refused
 from runner.spool import Left, Spool
 
 LEFT = Left(UUID(int=1), "build", wire.Fence(runner=UUID(int=2), attempt=1, epoch=1, lease=UUID(int=3)))

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runner import logs, wire
 from runner import spool as disk_spool
-from runner.client import Refused
 from runner.clock import StoreClock
 from runner.logs import KEPT_BYTES_MAX, LogSpool
+from runner.problems import Refused
 from runner.spool import Backlog, Left, Spool, leftovers
 
 LEFT = Left(UUID(int=1), "build", wire.Fence(runner=UUID(int=2), attempt=1, epoch=1, lease=UUID(int=3)))
