@@ -304,3 +304,26 @@ async def test_a_run_that_takes_longer_than_its_limit_is_cancelled() -> None:
     await system.handler.handle(c.CancelJob(job, "the reactor says so", force=True), ORIGIN)
     state = await system.handler.state(run, "run")
     assert (state.conclusion, state.nodes["b"].result) == ("cancelled", "skipped")
+
+
+async def test_a_runner_that_only_ever_sends_heartbeats_loses_the_job_at_its_limit() -> None:
+    """The job's wall-clock limit holds without the runner's help, ten seconds after `timeout-minutes`."""
+    system = System()
+    await system.push(WIDE.replace("runs-on: linux", "runs-on: linux, timeout-minutes: 1"))
+    job = (await system.queued())["wide (1)"]
+    await system.handler.handle(c.AcquireJob(job, RUNNER, "r", ("linux",), 30, 120), ORIGIN)
+    state = await system.handler.state(job, "job")
+    fence = {"runner": RUNNER, "attempt": 1, "epoch": 1, "lease": state.lease.lease}
+    await system.handler.handle(c.StartJob(job, **fence), ORIGIN)
+    reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended)
+    for _ in range(7):
+        assert isinstance(await system.handler.state(job, "job"), Running)
+        system.clock.advance(10)
+        await system.handler.handle(c.RecordHeartbeat(job, **fence, lease_seconds=30), ORIGIN)
+        await reconciler.tick()
+    state = await system.handler.state(job, "job")
+    assert isinstance(state, Done)
+    assert state.conclusion == "timed_out"
+    late = await system.handler.handle(c.RecordHeartbeat(job, **fence, lease_seconds=30), ORIGIN)
+    assert late.refusal is not None
+    assert late.refusal.code == "lease_lost"
