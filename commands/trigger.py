@@ -29,7 +29,17 @@ _PLANNED_VERSION = 2
 REMEMBERED_FILES, REMEMBERED_CHARACTERS_MAX = 256, 64 * 1024
 """So many workflow files, each up to so long, are not read anew when the next event brings them unchanged."""
 
-_read = lru_cache(REMEMBERED_FILES)(reader.read)
+
+def _read(path: str, text: str, untrusted_values: str) -> tuple[Workflow | None, list[Diagnostic]]:
+    read = _remembered if len(text) <= REMEMBERED_CHARACTERS_MAX else _anew
+    return read(path, text, untrusted_values)
+
+
+def _anew(path: str, text: str, untrusted_values: str) -> tuple[Workflow | None, list[Diagnostic]]:
+    return reader.read(path, text, None, reader.released(untrusted_values))
+
+
+_remembered = lru_cache(REMEMBERED_FILES)(_anew)
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -107,9 +117,11 @@ class _Match(msgspec.Struct, frozen=True):
     inputs: dict[str, Any]
 
 
-async def trigger(handler: Handler, blobs: Blobs, request: TriggerRequest, origin: Origin) -> TriggerOutcome:
+async def trigger(
+    handler: Handler, blobs: Blobs, request: TriggerRequest, origin: Origin, *, untrusted_values: str = "warn"
+) -> TriggerOutcome:
     """Start the runs of an event. Raises StoreUnavailable; then nothing was acknowledged and it may be sent again."""
-    matches, rejected, diagnostics = select(request)
+    matches, rejected, diagnostics = select(request, untrusted_values)
     if any(diagnostic.severity == "error" for diagnostic in diagnostics):
         return TriggerOutcome(diagnostics=tuple(diagnostics))
     repository = request.repository
@@ -129,14 +141,17 @@ async def trigger(handler: Handler, blobs: Blobs, request: TriggerRequest, origi
     return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
 
 
-def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:
-    """Which workflows the event starts, which not and why, and what is wrong with the files. Pure."""
+def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:
+    """Which workflows the event starts, which not and why, and what is wrong with the files. Pure.
+
+    untrusted_values: "deny" refuses files that paste a payload's untrusted value into a script.
+    """
     matches: list[_Match] = []
     rejected: list[NotTriggered] = []
     diagnostics: list[Diagnostic] = []
     texts = {file.path: file.text for file in (*request.called, *request.workflows)}
     for file in request.workflows:
-        workflow, found = _read(file.path, file.text) if len(file.text) <= REMEMBERED_CHARACTERS_MAX else reader.read(file.path, file.text)
+        workflow, found = _read(file.path, file.text, untrusted_values)
         diagnostics.extend(found)
         if workflow is None:
             continue
@@ -144,7 +159,7 @@ def select(request: TriggerRequest) -> tuple[list[_Match], list[NotTriggered], l
         if not verdict.matched:
             rejected.append(NotTriggered(file.path, verdict.reason))
             continue
-        workflow, problems = gather(workflow, texts)
+        workflow, problems = gather(workflow, texts, reader.released(untrusted_values))
         diagnostics.extend(problems)
         inputs: dict[str, Any] = {}
         if request.event == "workflow_dispatch":

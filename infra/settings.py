@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: Annotated[float, _says("How often runners renew their leases.")] = 10
     accept_window_seconds: Annotated[float, _says("How long a runner may take from acquiring a job to starting it.")] = 120
     offline_seconds: Annotated[float, _says("How long a job may outlive its lease while the control plane is away.")] = 600
+    untrusted_values: Annotated[
+        Literal["warn", "deny"], _says("What becomes of a workflow whose script pastes a value that a stranger may have written.")
+    ] = "warn"
     pg_bin: Annotated[Path | None, _says("The directory with initdb and postgres for the embedded server.")] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
 

@@ -23,7 +23,7 @@ from domain.workflow.reader_on import read_on
 from domain.workflow.syntax import ROOT, ROOT_WITHOUT_BACKGROUND
 from domain.workflow.validator import TooManyFindings, Validator
 
-__all__ = ["build", "read", "read_action"]
+__all__ = ["build", "read", "read_action", "released"]
 
 
 def read(
@@ -49,6 +49,11 @@ def read(
         if not errors(checked.found):
             taint.warn(root, checked, deny=options_.get("untrusted-values") == "deny")
     return (None if errors(checked.found) else workflow), _sorted(checked.found)
+
+
+def released(untrusted_values: str = "warn") -> dict[str, Any]:
+    """The options under which everything that GitHub has released is on, as it is without options."""
+    return {"untrusted-values": untrusted_values, "experimental-features": {"all": True}}
 
 
 def build(name: str, root: Node, checked: Validator) -> Workflow:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from domain.workflow import cron
+from domain.workflow import cron, timezones
 from domain.workflow.fields import Fields
 from domain.workflow.filters import PatternError, compile_pattern
 from domain.workflow.nodes import Kind, Node, plain
-from domain.workflow.suggest import quoted_list
+from domain.workflow.suggest import did_you_mean, quoted_list
 from domain.workflow.validator import Validator, kind_name
 
 _PAIRS = (("branches", "branches-ignore"), ("tags", "tags-ignore"), ("paths", "paths-ignore"))
@@ -76,6 +76,11 @@ def _schedule(node: Node, checked: Validator) -> dict[str, str]:
         checked.report("WF043", line, f'the schedule "{line.value[:100]}" is not valid', because=fault)
     elif cron.every_minutes(line.value) < SHORTEST_MINUTES:
         checked.report("WF401", line, "the schedule is shorter than GitHub's shortest, once every 5 minutes", severity="warning")
+    zone = fields.node("timezone")
+    if zone is not None and zone.value not in timezones.NAMES:
+        hint = did_you_mean(zone.value, timezones.like(zone.value)) or 'write a name such as "Europe/Berlin" or "UTC"'
+        because = "a time zone is named as in the IANA database"
+        checked.report("WF043", zone, f'"{zone.value[:100]}" is no time zone', because=because, help=hint)
     return {name: value.value for name, _, value in fields}
 
 

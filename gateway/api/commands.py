@@ -100,14 +100,17 @@ class Rerunning(msgspec.Struct, frozen=True):
 
 
 class Commands:
-    """Serves the write routes. public_url: where people reach this server, for links."""
+    """Serves the write routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
 
-    def __init__(self, handler: Handler, blobs: Blobs, refusals: Refusals, tenant: str, public_url: str) -> None:
+    def __init__(
+        self, handler: Handler, blobs: Blobs, refusals: Refusals, tenant: str, public_url: str, *, untrusted_values: str = "warn"
+    ) -> None:
         self._handler = handler
         self._blobs = blobs
         self._refusals = refusals
         self._tenant = tenant
         self._public_url = public_url.rstrip("/")
+        self._untrusted_values = untrusted_values
 
     def routes(self) -> list[Route]:
         """The write routes' part of the table."""
@@ -162,7 +165,13 @@ class Commands:
         key = idempotency_key(request)
         scope = f"{self._tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
         facts = {name: getattr(body, name) for name in StartRuns.__struct_fields__}
-        outcome = await trigger(self._handler, self._blobs, TriggerRequest(key=scope, **facts), self._origin(request, scope, key))
+        outcome = await trigger(
+            self._handler,
+            self._blobs,
+            TriggerRequest(key=scope, **facts),
+            self._origin(request, scope, key),
+            untrusted_values=self._untrusted_values,
+        )
         await self._raise_for(request, body, outcome)
         runs = tuple(
             StartedRun(run.run, run.number, run.workflow, run.position, f"{self._public_url}/api/v1/runs/{run.run}") for run in outcome.runs

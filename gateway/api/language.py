@@ -126,8 +126,7 @@ def validated(body: ValidateWorkflows) -> ValidatedWorkflows:
 
 
 def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
-    # Everything that GitHub has released is on, as it is when no options are given.
-    options = {"untrusted-values": body.untrusted_values, "experimental-features": {"all": True}}
+    options = reader.released(body.untrusted_values)
     workflow, found = reader.read(file.path, file.text, body.called, options)
     called = {file_of(reference): text for reference, text in (body.called or {}).items()}
     missing = gather(workflow, {**called, file.path: file.text}, options)[1] if workflow is not None else []

@@ -3,6 +3,7 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,27 +12,30 @@ from domain.workflow.codes import EXPLANATIONS
 from domain.workflow.diagnostics import Diagnostic, annotation, as_json, errors, human, sarif
 from gateway.cli import render
 from gateway.cli.errors import CliError, Exit
+from gateway.cli.wiring import settings
 
 FORMATS = ("text", "json", "sarif", "github")
 
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--untrusted", type=click.Choice(("warn", "deny")), help="What a value is that a stranger may paste into a script (WF501).")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How findings are written.")
-def lint(*, files: tuple[Path, ...], form: str) -> int:
+def lint(*, files: tuple[Path, ...], untrusted: str | None, form: str) -> int:
     """Check FILES (all of .github/workflows): file:line:col: message [CODE]. Exit 1 when there is an error."""
     chosen = files or tuple(sorted(path for path in Path(".github/workflows").glob("*") if path.suffix in (".yml", ".yaml")))
     if not chosen:
         raise CliError("RUN003", "there are no workflow files in .github/workflows", help="name files: ledgermill lint FILE")
     texts = {str(path): _text(path) for path in chosen}
-    found = [each for name, text in texts.items() for each in findings(name, text)]
+    options = reader.released(untrusted or settings().untrusted_values)
+    found = [each for name, text in texts.items() for each in findings(name, text, options)]
     _print(found, texts, form)
     return Exit.FAILED if errors(found) else Exit.OK
 
 
-def findings(name: str, text: str) -> list[Diagnostic]:
-    """What is wrong with one file, and what of it this version does not run yet."""
-    workflow, found = reader.read(name, text)
+def findings(name: str, text: str, options: dict[str, Any]) -> list[Diagnostic]:
+    """What is wrong with one file, and what of it this version does not run yet. options: see the reader."""
+    workflow, found = reader.read(name, text, None, options)
     return [*found, *(support.unsupported(workflow) if workflow is not None else ())]
 
 

@@ -16,7 +16,7 @@ from domain.workflow.diagnostics import Diagnostic, errors, human
 from domain.workflow.model import Workflow
 from gateway.cli.errors import CliError, Exit, usage
 from gateway.cli.payload import default_payload
-from gateway.cli.wiring import snapshot
+from gateway.cli.wiring import settings, snapshot
 
 if TYPE_CHECKING:
     from infra.snapshot import Snapshot
@@ -77,7 +77,7 @@ def make(ask: Ask) -> Plan:
         base_ref=base_ref,
         called=tuple(file for file in _read(taken) if file not in files),
     )
-    matches, rejected, diagnostics = trigger.select(request)
+    matches, rejected, diagnostics = trigger.select(request, settings(ask.data).untrusted_values)
     chosen = {match.file.path: match.workflow for match in matches}
     listening = {path: workflow for path, workflow in _all(files).items() if workflow is not None}
     return Plan(taken, request, listening, chosen, {each.workflow: each.reason for each in rejected}, tuple(diagnostics))

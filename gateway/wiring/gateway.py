@@ -80,7 +80,7 @@ async def gateway(parts: Parts) -> Gateway:
     refusals = Refusals(handler, parts.clock)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, tenant=TENANT, terms=terms)
-    commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url)
+    commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url, untrusted_values=settings.untrusted_values)
     streams = Streams(parts.store, logs, hub, TENANT)
     routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes()]
 

@@ -138,3 +138,15 @@ def test_a_runner_group_has_a_known_prefix_or_none():
 def test_findings_end_at_a_hundred():
     """A file of errors is not read to its end."""
     assert len(refused("on: push\n" + "".join(f"key{n}: 1\n" for n in range(500)))) == 100
+
+
+def test_a_schedule_has_a_time_zone_of_the_iana_database():
+    """A misspelled one is refused with what it may have meant."""
+    text = "on:\n  schedule:\n    - cron: '0 6 * * 1'\n      timezone: {}\n" + JOB
+    for good in ("Europe/Berlin", "America/Argentina/Ushuaia", "UTC", "Etc/GMT+5"):
+        assert accepted(text.format(good)).on["schedule"] == [{"cron": "0 6 * * 1", "timezone": good}]
+    (fault,) = refused(text.format("Europe/Berln"))
+    assert (fault.code, fault.line, fault.column, fault.help) == ("WF043", 4, 17, 'did you mean "Europe/Berlin"?')
+    (fault,) = refused(text.format("Nowhere"))
+    assert fault.help is not None
+    assert "Europe/Berlin" in fault.help

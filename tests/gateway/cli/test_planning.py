@@ -105,6 +105,21 @@ def test_what_this_version_cannot_run_is_refused_with_its_place(ledgermill, repo
     assert "[WF202]" in said.err
 
 
+def test_pasting_an_untrusted_value_is_denied_by_setting_or_flag(ledgermill, repository, monkeypatch):
+    """A warning by default; `lint --untrusted deny` and LEDGERMILL_UNTRUSTED_VALUES make it an error, for runs too."""
+    workflow(repository, CI.replace("echo lint", "echo ${{ github.head_ref }}"))
+    file = str(repository / ".github/workflows/ci.yml")
+    warned = ledgermill("lint", file)
+    assert (warned.code, "[WF501]" in warned.out) == (0, True)
+    assert ledgermill("lint", "--untrusted", "deny", file).code == 1
+    assert ledgermill("run", "-n", "-C", str(repository)).code == 0
+    monkeypatch.setenv("LEDGERMILL_UNTRUSTED_VALUES", "deny")
+    assert ledgermill("lint", file).code == 1
+    assert ledgermill("lint", "--untrusted", "warn", file).code == 0
+    refused = ledgermill("run", "-C", str(repository))
+    assert (refused.code, "[WF501]" in refused.err) == (1, True)
+
+
 def test_labels_that_no_local_runner_has_are_named_with_the_flag_that_gives_them(ledgermill, repository):
     """Refused at plan time: on a stack of its own such a job would wait for ever."""
     workflow(repository, CI.replace("[self-hosted, linux]", "[self-hosted, gpu, cuda]"))
