@@ -23,6 +23,7 @@ class StepIds:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._bases: dict[tuple[str | None, str], str] = {}
         self._last: dict[str, int] = {}  # of each generated base, the highest number: thousands of alike steps stay linear
 
     def take(self, value: str) -> bool:
@@ -34,7 +35,9 @@ class StepIds:
 
     def generate(self, uses: str | None, kind: str = "run") -> str:
         """A new id: `__run`, `__actions_checkout`, then `__run_2` and so on."""
-        base = "__" + _FOREIGN.sub("_", _stem(uses) if uses else kind)
+        base = self._bases.get((uses, kind))
+        if base is None:
+            base = self._bases[uses, kind] = "__" + _FOREIGN.sub("_", _stem(uses) if uses else kind)
         number = self._last.get(base.lower(), 0) + 1
         while True:
             suffix = "" if number == 1 else f"_{number}"

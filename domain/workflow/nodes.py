@@ -14,14 +14,14 @@ import yaml
 from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
 
-from domain.workflow.core_schema import CORE, Kind, TagError, convert, resolve
+from domain.workflow.core_schema import CORE, TELLING, Kind, TagError, convert, resolve
 
 __all__ = ["DEPTH_MAX", "FILE_BYTES_MAX", "NODES_MAX", "Kind", "Limits", "Node", "NodesError", "duplicate", "parse", "plain", "walk"]
 
 FILE_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 50
 NODES_MAX = 50_000
-LOOK_NODES = 4_000
+LOOK_NODES = 2_000
 """After each so many nodes whoever reads a big file may look whether it is worth to go on."""
 
 
@@ -269,7 +269,7 @@ def _scalar(event: Any, mark: Any) -> Node:
     tag = event.tag
     kind, content = Kind.STRING, value
     if tag is None:
-        if not style:
+        if not style and (not value or value[0] in TELLING):
             kind, content = resolve(value)
     elif tag != "!":
         try:

@@ -9,6 +9,8 @@ reading itself goes on untouched. It must never refuse what a whole reading woul
 import contextlib
 import math
 
+import msgspec
+
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.fields import Fields
 from domain.workflow.matrix import COMPARISONS_MAX, CROSSED_MAX, INSTANCES_MAX
@@ -19,6 +21,8 @@ from domain.workflow.validator import FINDINGS_MAX, TooManyFindings, Validator
 
 JOBS_MAX = 1_024
 """Jobs of one file: beyond it neither GitHub's page of a run nor a person could follow them."""
+_MANY = 20
+"""Errors among the first values, from which on a second look is worth its time."""
 _LATER = frozenset(("WF032", "WF033", "WF034"))
 """Needs of jobs that may come later in the file."""
 _MISSING = frozenset(("WF012", "WF016"))
@@ -33,18 +37,27 @@ class Hopeless(Exception):  # noqa: N818 - not an error of the program
         self.found = found
 
 
+class _Seen(msgspec.Struct):
+    """What earlier looks at a file saw. errors: in the last look at them; many, where there was none yet."""
+
+    jobs: int = 0
+    errors: int = 1_000_000
+
+
 def looker(name: str, text: str, shape: Shape) -> Look:
     """The looks at the first values of this file: each raises Hopeless where they settle it.
 
-    Sizes are looked at each time; errors once, since that costs as much as the reading.
+    Sizes are looked at each time. Errors cost as much as the reading, so they are looked at once, and a second time where
+    there are many.
     """
+    seen = _Seen()
 
     def look(prefix: Node, count: int) -> None:
         sized = Validator(name, text)
-        check_sizes(prefix, sized)
+        seen.jobs = check_sizes(prefix, sized, seen.jobs)
         if sized.found:
             raise Hopeless(sized.found)
-        if not LOOK_NODES < count < 2 * LOOK_NODES:
+        if count > 3 * LOOK_NODES or seen.errors < _MANY:
             return
         prefix = duplicate(prefix)
         checked = Validator(name, text)
@@ -55,23 +68,28 @@ def looker(name: str, text: str, shape: Shape) -> Look:
         settled = [each for each in checked.found if each.severity == "error" and each.code not in _LATER]
         if len(settled) >= FINDINGS_MAX:
             raise Hopeless(settled)
+        seen.errors = len(settled)
 
     return look
 
 
-def check_sizes(root: Node, checked: Validator) -> None:
-    """Reports a file with too many jobs and each matrix that is too large whatever it excludes. Needs no checked shapes."""
+def check_sizes(root: Node, checked: Validator, after: int = 0) -> int:
+    """Reports a file with too many jobs and each matrix that is too large whatever it excludes. Needs no checked shapes.
+
+    after: so many jobs were looked at before. Returns how many are whole by now, the last one may still grow.
+    """
     jobs = _child(root, "jobs")
     if jobs is None or jobs.kind is not Kind.MAPPING:
-        return
+        return after
     if len(jobs.value) > JOBS_MAX:
         message = f"the workflow has more than {JOBS_MAX:,} jobs"
         checked.report("WF048", jobs.value[JOBS_MAX][0], message, help="split the file, or make the jobs of a matrix")
-        return
-    for _, job in jobs.value:
+        return after
+    for _, job in jobs.value[after:]:
         matrix = _child(_child(job, "strategy"), "matrix")
         if matrix is not None and matrix.kind is Kind.MAPPING:
             _matrix(matrix, checked)
+    return max(len(jobs.value) - 1, 0)
 
 
 def _matrix(matrix: Node, checked: Validator) -> None:
@@ -91,4 +109,7 @@ def _matrix(matrix: Node, checked: Validator) -> None:
 def _child(node: Node | None, name: str) -> Node | None:
     if node is None or node.kind is not Kind.MAPPING:
         return None
-    return next((value for key, value in node.value if key.value == name), None)
+    for key, value in node.value:
+        if key.value == name:
+            return value  # type: ignore[no-any-return] # the values of a mapping are nodes
+    return None

@@ -19,12 +19,13 @@ def check_needs(jobs: Node, needs: Needs, checked: Validator) -> None:
         return
     stuck = _stuck(needs)
     hints = _HINTS_MAX
+    all_of_them = f"jobs in this file: {quoted_list(needs)}"
     for name, needed in stuck.items():
         for other in needed:
             place = needs[name][other]
             if other not in needs:
                 hints -= 1
-                hint = (did_you_mean(other, needs) if hints >= 0 else None) or f"jobs in this file: {quoted_list(needs)}"
+                hint = (did_you_mean(other, needs) if hints >= 0 else None) or all_of_them
                 checked.report("WF032", place, f'job "{name}" needs the job "{other}", which is not in this file', help=hint)
             else:
                 message = f'job "{name}" needs the job "{other}", which can never finish before it'

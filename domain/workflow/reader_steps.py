@@ -1,5 +1,6 @@
 """What `steps` mean: one thing per step, ids given and generated, and which steps wait for which."""
 
+from collections.abc import Callable
 from typing import Any
 
 from domain.workflow import ids
@@ -9,7 +10,7 @@ from domain.workflow.nodes import Kind, Node
 from domain.workflow.suggest import did_you_mean
 from domain.workflow.validator import Validator
 
-_DOES = ("run", "uses", "wait", "wait-all", "cancel", "parallel")
+_DOES = frozenset(("run", "uses", "wait", "wait-all", "cancel", "parallel"))
 
 
 def read_steps(node: Node | None, checked: Validator, taken: ids.StepIds | None = None) -> tuple[Step, ...]:
@@ -17,21 +18,20 @@ def read_steps(node: Node | None, checked: Validator, taken: ids.StepIds | None 
     if node is None or node.kind is not Kind.SEQUENCE:
         return ()
     taken = taken or ids.StepIds()
+    items = [Fields(item) for item in node.value]
     given: list[str | None] = []
     known: set[str] = set()
-    for item in node.value:
-        fields = Fields(item)
-        given.append(_given_id(fields, checked, taken))
+    for fields in items:
+        identity = fields.node("id")
+        own = _given_id(identity, checked, taken) if identity is not None else None
+        given.append(own)
         _targets(fields, known, checked)
-        if given[-1]:
-            known.add(str(given[-1]).lower())
-    return tuple(_step(index, Fields(item), own, checked, taken) for index, (item, own) in enumerate(zip(node.value, given, strict=True)))
+        if own:
+            known.add(own.lower())
+    return tuple(_step(index, fields, own, checked, taken) for index, (fields, own) in enumerate(zip(items, given, strict=True)))
 
 
-def _given_id(fields: Fields, checked: Validator, taken: ids.StepIds) -> str | None:
-    node = fields.node("id")
-    if node is None:
-        return None
+def _given_id(node: Node, checked: Validator, taken: ids.StepIds) -> str:
     value: str = node.value
     fault = ids.fault(value)
     if fault is not None:
@@ -53,46 +53,51 @@ def _targets(fields: Fields, known: set[str], checked: Validator) -> None:
                 checked.report("WF050", target, f'"{name}" names the step "{target.value}", which is not above it', help=hint)
 
 
+def _names(fields: Fields, name: str) -> tuple[str, ...]:
+    node = fields.node(name)
+    assert node is not None  # noqa: S101 - only keys that are there are asked for
+    return tuple(item.value for item in node.value) if node.kind is Kind.SEQUENCE else (node.value,)
+
+
+_PARTS: dict[str, tuple[str, Callable[[Fields, str], Any]]] = {
+    "name": ("name", Fields.text),
+    "run": ("run", Fields.text),
+    "uses": ("uses", Fields.text),
+    "with": ("with_", Fields.mapping),
+    "shell": ("shell", Fields.text),
+    "working-directory": ("working_directory", Fields.text),
+    "env": ("env", Fields.mapping),
+    "if": ("condition", lambda fields, name: fields.condition(name) or "success()"),
+    "continue-on-error": ("continue_on_error", lambda fields, name: fields.value(name) or False),
+    "timeout-minutes": ("timeout_minutes", Fields.value),
+    "background": ("background", lambda fields, name: bool(fields.value(name))),
+    "wait": ("wait", _names),
+    "wait-all": ("wait_all", lambda _fields, _name: True),
+    "cancel": ("cancel", Fields.text),
+}
+"""What each key gives to the model: only those that a step has cost anything."""
+
+
 def _step(index: int, fields: Fields, given: str | None, checked: Validator, taken: ids.StepIds) -> Step:
-    assert fields.owner is not None  # noqa: S101 - a step is a mapping
-    does = [name for name in _DOES if name in fields]
-    wait = fields.node("wait")
-    wait_all = fields.node("wait-all")
-    if wait_all is not None and wait_all.value is False:
-        checked.report("WF015", wait_all, '"wait-all" can only be true', help='write "wait-all:" alone')
-    parallel = fields.node("parallel")
-    if parallel is not None:
-        _check_parallel(parallel, checked)
-    identity = given or taken.generate(fields.text("uses"), does[0] if does else "run")
-    extras: dict[str, Any] = {}
-    if wait is not None:
-        extras["wait"] = tuple(item.value for item in wait.value) if wait.kind is Kind.SEQUENCE else (wait.value,)
-    if wait_all is not None:
-        extras["wait_all"] = True
-    if "cancel" in fields:
-        extras["cancel"] = fields.text("cancel")
-    if "background" in fields:
-        extras["background"] = bool(fields.value("background"))
-    if parallel is not None:
-        extras["parallel"] = read_steps(parallel, checked, taken)
-    if "uses" in fields:
-        extras["places"] = fields.places(("uses",))
-    return Step(
-        index=index,
-        id=identity,
-        place=Place(fields.owner.line, fields.owner.column),
-        name=fields.text("name"),
-        run=fields.text("run"),
-        uses=fields.text("uses"),
-        with_=fields.mapping("with"),
-        shell=fields.text("shell"),
-        working_directory=fields.text("working-directory"),
-        env=fields.mapping("env"),
-        condition=fields.condition() or "success()",
-        continue_on_error=fields.value("continue-on-error") or False,
-        timeout_minutes=fields.value("timeout-minutes"),
-        **extras,
-    )
+    owner = fields.owner
+    assert owner is not None  # noqa: S101 - a step is a mapping
+    does, parts = "run", {}
+    for name, _, _ in fields:
+        if name in _PARTS:
+            attribute, read = _PARTS[name]
+            parts[attribute] = read(fields, name)
+        if name in _DOES:
+            does = name
+    if "wait_all" in parts and fields.value("wait-all") is False:
+        checked.report("WF015", fields.node("wait-all") or owner, '"wait-all" can only be true', help='write "wait-all:" alone')
+    identity = given or taken.generate(parts.get("uses"), does)
+    if does == "parallel":
+        group = fields.node("parallel")
+        _check_parallel(group or owner, checked)
+        parts["parallel"] = read_steps(group, checked, taken)
+    if does == "uses":
+        parts["places"] = fields.places(("uses",))
+    return Step(index=index, id=identity, place=Place(owner.line, owner.column), **parts)
 
 
 def _check_parallel(node: Node, checked: Validator) -> None:
