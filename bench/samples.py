@@ -1,4 +1,4 @@
-"""What is written and asked for: an event of a usual size (a started job, about 270 bytes stored), and the request for a run."""
+"""What is written, asked for and read: an event of a usual size (270 bytes stored), the request for a run, a workflow file."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +16,18 @@ AT = datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=UTC)
 META = Meta(at=AT, tenant="default", actor="runner-1", cause=ids.derive("bench", "cause"), correlation=ids.derive("bench", "run"))
 EVENT = NewEvent(JobStarted(1, 1, AT), META)
 TOPIC, STATE = codec.to_row(EVENT)
+STEP = """      - name: Step {n} of the job
+        id: step-{n}
+        if: github.event_name == 'push' && steps.step-0.outputs.go == '{n}'
+        env:
+          TOKEN: ${{{{ secrets.TOKEN_{n} }}}}
+          PLAIN: value {n}
+        run: |
+          echo "line one of step {n}"
+          echo ${{{{ matrix.os }}}} ${{{{ env.PLAIN }}}}
+          make target-{n} --with some --more arguments
+          ./tools/check.sh {n}
+"""
 
 
 def write(events: int = 1) -> list[StreamWrite]:
@@ -40,3 +52,15 @@ def run_request(repository: str, scripts: Sequence[str]) -> dict[str, Any]:
         "event": "push",
         "workflows": [{"path": ".github/workflows/ci.yml", "text": text}],
     }
+
+
+def workflow_file() -> str:
+    """A workflow of 13 KB: jobs with a matrix, steps with conditions, variables and expressions in their scripts."""
+    text = "name: Big\non:\n  push:\n    branches: [main]\njobs:\n"
+    number = 0
+    while len(text) < 12_800:
+        text += f"  job-{number}:\n    strategy: {{matrix: {{os: [a, b], v: [1, 2]}}}}\n    runs-on: ${{{{ matrix.os }}}}\n    steps:\n"
+        for _ in range(6):
+            text += STEP.format(n=number)
+            number += 1
+    return text

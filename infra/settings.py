@@ -1,7 +1,6 @@
 """All settings in one Struct: `LEDGERMILL_*` environment variables over a TOML file over the defaults here."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +46,8 @@ def load(environ: Mapping[str, str] | None = None, file: Path | None = None) -> 
     """Read the settings. Raises msgspec.ValidationError with the name of what cannot be read."""
     values: dict[str, object] = {}
     if file is not None and file.exists():
+        import tomllib  # noqa: PLC0415 - few have such a file, and every `lint` would pay for it
+
         values.update(tomllib.loads(file.read_text()))
     for name in Settings.__struct_fields__:
         value = (environ if environ is not None else os.environ).get(f"LEDGERMILL_{name.upper()}")

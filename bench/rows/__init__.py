@@ -9,6 +9,7 @@ one of their rows is asked for.
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "help": ("help",),
+    "language": ("lint", "read-plan", "evaluate"),
     "spawn": ("spawn",),
     "append": ("append-1", "append-64", "append-1000"),
     "read": ("read",),
@@ -24,5 +25,5 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Module of bench.rows to the ids that it measures, in the order in which they run."""
 
-RUNNER_GROUPS = frozenset({"help", "spawn", "stack", "first_step", "builds"})
+RUNNER_GROUPS = frozenset({"help", "language", "spawn", "stack", "first_step", "builds"})
 """Those that measure the runner or start processes: they run on asyncio's own loop, the others on the server's."""

@@ -1,7 +1,6 @@
 """`lint [FILES]`: check workflow files as the server would read them. Needs neither a server nor a git repository."""
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ def _print(found: list[Diagnostic], texts: dict[str, str], form: str) -> None:
         case "json":
             render.print_json([as_json(each) for each in found])
         case "sarif":
+            from importlib.metadata import version
+
             render.print_json(sarif(found, EXPLANATIONS, version("ledgermill")))
         case "github":
             for each in found:

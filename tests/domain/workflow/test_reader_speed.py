@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import yaml
 
+from bench.samples import workflow_file
 from domain.workflow import plan
 from domain.workflow.reader import read
 from domain.workflow.support import unsupported
@@ -13,29 +14,6 @@ TIMES_COMPOSE_MAX = 4
 MILLISECONDS_MAX = 15
 ROUNDS = range(25, 400)
 """A busy machine slows single rounds: the best of at least and at most so many has to keep the bounds."""
-STEP = """      - name: Step {n} of the job
-        id: step-{n}
-        if: github.event_name == 'push' && steps.step-0.outputs.go == '{n}'
-        env:
-          TOKEN: ${{{{ secrets.TOKEN_{n} }}}}
-          PLAIN: value {n}
-        run: |
-          echo "line one of step {n}"
-          echo ${{{{ matrix.os }}}} ${{{{ env.PLAIN }}}}
-          make target-{n} --with some --more arguments
-          ./tools/check.sh {n}
-"""
-
-
-def thirteen_kilobytes() -> str:
-    text = "name: Big\non:\n  push:\n    branches: [main]\njobs:\n"
-    number = 0
-    while len(text) < 12_800:
-        text += f"  job-{number}:\n    strategy: {{matrix: {{os: [a, b], v: [1, 2]}}}}\n    runs-on: ${{{{ matrix.os }}}}\n    steps:\n"
-        for _ in range(6):
-            text += STEP.format(n=number)
-            number += 1
-    return text
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -47,7 +25,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def test_a_big_file_is_read_and_planned_in_time():
     """At most four times a bare compose, and 15 ms for 13 KB."""
-    text = thirteen_kilobytes()
+    text = workflow_file()
     contexts = {"github": {"event_name": "push"}, "inputs": {}, "vars": {}, "needs": {}}
 
     def work() -> None:
