@@ -1,0 +1,1 @@
+"""What forges send, as the events that `on` can name."""
