@@ -16,32 +16,36 @@ LINUX = ("linux",)
 
 
 class Gateway:
-    """One window. heard: how many events of the log the feed has told it."""
+    """One window. heard: how many events of the log the feed has told it; late: commits of its own that it was not told yet."""
 
     def __init__(self, **bounds: int) -> None:
         self.window = Window(**bounds)
         self.window.begin([], [], 0, 1)
         self.heard = 0
+        self.late: list[Recorded] = []
 
 
 class Simulation:
-    """draw(n): a number below n. Each second a job is queued or a runner does something."""
+    """draw(n): a number below n. pace: seconds from one event to the next."""
 
     def __init__(self, draw: Callable[[int], int], gateways: int = 1, **bounds: int) -> None:
         self.draw = draw
+        self.pace = 1
         self.gateways = [Gateway(**bounds) for _ in range(gateways)]
         self.log: list[Recorded] = []
         self.queued: dict[UUID, ReadyJob] = {}
         self.held: dict[UUID, ReadyJob] = {}
         self.taken: list[ReadyJob] = []
+        self.lines: dict[UUID, Line] = {}
         self.view: dict[UUID, ReadyJob] = {}
         self.viewed = 0
 
     def queue(self, tenant: str = "t", key: str = "k", lane: str = "default", labels: tuple[str, ...] = LINUX) -> UUID:
         """A job becomes ready; one gateway queued it and knows it at once."""
         job = ids.derive("job", len(self.log))
+        self.lines[job] = Line(tenant, key, lane, labels)
         event = self._say(job, e.JobQueued(lane, tenant, labels, key, NOW))
-        self.queued[job] = self._ready(event, Line(tenant, key, lane, labels))
+        self.queued[job] = self._ready(event)
         return job
 
     def serve(self, number: int, slots: int = 1, labels: Iterable[str] = LINUX) -> list[ReadyJob]:
@@ -62,13 +66,13 @@ class Simulation:
 
     def finish(self, job: UUID, *, lost: bool = False) -> None:
         """A runner is done with a job, or was lost with it, and then the job is back in the queue."""
-        ready = self.held.pop(job)
+        del self.held[job]
         if not lost:
             self._say(job, e.JobSucceeded(1, 1))
             return
         self._say(job, e.AttemptLost(1, 1, UUID(int=1), "lease_expired", 1, retry_at=NOW))
         event = self._say(job, e.JobRetried(2, 1, NOW), None)
-        self.queued[job] = self._ready(event, ready.line)
+        self.queued[job] = self._ready(event)
         if len(self.gateways) == 1:
             self._tell(self.gateways[0], event)
 
@@ -81,12 +85,15 @@ class Simulation:
         if page:
             gateway.heard += len(page)
             gateway.window.settled(page[-1].position)
+        for event in gateway.late:
+            self._tell(gateway, event)
+        gateway.late.clear()
 
     def project(self, events: int) -> None:
         """The queue view folds the next events."""
         for event in self.log[self.viewed : self.viewed + events]:
             if isinstance(event.data, e.JobQueued | e.JobRetried):
-                self.view[event.stream] = self._ready(event, self._line(event.stream))
+                self.view[event.stream] = self._ready(event)
             else:
                 self.view.pop(event.stream, None)
         self.viewed = min(self.viewed + events, len(self.log))
@@ -127,21 +134,19 @@ class Simulation:
     def _say(self, job: UUID, data: e.JobEvent, by: int | None = 0) -> Recorded:
         """Append an event; the gateway that did it (None: somebody else) hears of it at once."""
         position = 2 * len(self.log) + 2  # positions have holes
-        at = NOW + timedelta(seconds=len(self.log))
+        at = NOW + timedelta(seconds=self.pace * len(self.log))
         event = Recorded(position, job, 1, type(data).__name__, 1, Meta(at, "t", "a"), data)
         self.log.append(event)
-        if by is not None:
+        if by is not None and len(self.gateways) > 1 and self.draw(3) == 0:
+            self.gateways[by].late.append(event)  # the feed may be faster than the answer to the commit
+        elif by is not None:
             self._tell(self.gateways[by], event)
         return event
 
     def _tell(self, gateway: Gateway, event: Recorded) -> None:
         if gateway.window.hear(event) and event.stream in self.queued:
-            gateway.window.add(self._ready(event, self._line(event.stream)))
+            gateway.window.add(self._ready(event))
 
-    def _line(self, job: UUID) -> Line:
-        first = next(event.data for event in self.log if event.stream == job)
-        return Line(first.tenant, first.fair_key, first.lane, first.labels)
-
-    @staticmethod
-    def _ready(event: Recorded, line: Line) -> ReadyJob:
+    def _ready(self, event: Recorded) -> ReadyJob:
+        line = self.lines[event.stream]
         return ReadyJob(event.stream, line, event.position, lanes.place(line.lane, event.meta.at))
