@@ -185,7 +185,9 @@ class Acquiring:
             if age < LOST_GRACE_SECONDS:
                 recheck = min(recheck, LOST_GRACE_SECONDS - age)
             else:
-                await self._lost(lease, "runner_restarted")
+                # One that never began was in an answer that did not arrive: that costs no attempt.
+                state: JobState | None = await self._handler.state(lease.job, "job")
+                await self._lost(lease, "not_started" if isinstance(state, Acquired) else "runner_restarted")
         return recheck
 
     async def _give_back(self, granted: list[Acquired]) -> None:

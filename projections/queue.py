@@ -110,7 +110,7 @@ FROM line CROSS JOIN LATERAL (
     ORDER BY position LIMIT %s) job
 """
 
-_BEYOND = """
+BEYOND = """
 SELECT tenant, fair_key, lane, labels, job_id, position, since, avoid FROM views.queue
 WHERE queued AND tenant = %s AND fair_key = %s AND lane = %s AND labels = %s AND position >= %s ORDER BY position LIMIT %s
 """
@@ -128,7 +128,7 @@ async def beyond(connection: Connection, short: Short) -> list[ReadyJob]:
     """The next jobs of a line."""
     line = short.line
     parameters = (line.tenant, line.fair_key, line.lane, Jsonb(line.labels), short.start, short.limit)
-    return [_ready(row) for row in await (await connection.execute(_BEYOND, parameters)).fetchall()]
+    return [_ready(row) for row in await (await connection.execute(BEYOND, parameters)).fetchall()]
 
 
 async def running(connection: Connection) -> list[tuple[UUID, str, str]]:
