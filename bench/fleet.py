@@ -15,6 +15,7 @@ import msgspec
 from bench.http import Http
 from runner import wire
 from runner.courier import Courier
+from runner.effects import result_digest
 
 T = TypeVar("T")
 STEPS = 5
@@ -92,7 +93,8 @@ class Fleet:
             ended = wire.StepEnd(index=index, outcome="success", conclusion="success", exit_code=0, started_at=began, ended_at=now)
             transitions, began = (ended, wire.StepStart(index=index + 1, started_at=now)), now
         await courier.steps(message.job, wire.Steps(**fence, seq=seq, transitions=transitions[:1]))
-        await self._http.post(f"{path}/complete", wire.Complete(**fence, conclusion="success", result=message.job.hex))
+        complete = wire.Complete(**fence, conclusion="success", result="")
+        await self._http.post(f"{path}/complete", msgspec.structs.replace(complete, result=result_digest(complete)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

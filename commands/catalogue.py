@@ -77,6 +77,7 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.RegisterRepository: ("repository", "repository"),
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
+    run.ClaimSlots: ("runner", "runner"),
     run.RecordRefusal: ("audit", "audit"),
 }
 

@@ -4,7 +4,10 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.refusals import REPEAT, Decision, Refusal
-from domain.run.commands import NoteRunner, RegisterRunner
+from domain.run.commands import ClaimSlots, NoteRunner, RegisterRunner
+
+SLOTS_MAX = 1024
+"""More jobs than these at a time are no claim of one runner."""
 
 
 class RunnerRegistered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -59,14 +62,17 @@ class Runner(msgspec.Struct, frozen=True, gc=False):
     duty: str = "active"
 
 
-def decide(state: Runner | None, command: RegisterRunner | NoteRunner) -> Decision | Refusal:
+def decide(state: Runner | None, command: RegisterRunner | NoteRunner | ClaimSlots) -> Decision | Refusal:
     """The answer of a runner to each command."""
     if isinstance(command, RegisterRunner):
         return _register(state, command)
     if state is None:
         return Refusal("runner_not_found", f"there is no runner {command.runner}", state="absent")
     if state.duty == "retired":
-        return REPEAT if command.change == "retire" else Refusal("runner_retired", f"runner {state.facts.name} is retired", "retired")
+        again = isinstance(command, NoteRunner) and command.change == "retire"
+        return REPEAT if again else Refusal("runner_retired", f"runner {state.facts.name} is retired", "retired")
+    if isinstance(command, ClaimSlots):
+        return _claim(state, command)
     match command.change:
         case "online":
             return REPEAT if state.online else Decision((RunnerOnline(),))
@@ -82,7 +88,19 @@ def decide(state: Runner | None, command: RegisterRunner | NoteRunner) -> Decisi
             return Decision((RunnerRetired(command.reason),))
 
 
+def _claim(state: Runner, command: ClaimSlots) -> Decision | Refusal:
+    slots = state.facts.slots
+    if command.free >= 0 and command.free + command.held <= slots:
+        return REPEAT
+    message = f"runner {state.facts.name} has {slots} slots; it holds {command.held} jobs and asks for {command.free} more"
+    return Refusal("too_many_slots", message, state=state.duty, help="register with the number of jobs that it runs at a time")
+
+
 def _register(state: Runner | None, command: RegisterRunner) -> Decision | Refusal:
+    if not 1 <= command.slots <= SLOTS_MAX:
+        message = f"runner {command.name} registers {command.slots} slots"
+        duty = "unregistered" if state is None else state.duty
+        return Refusal("bad_slots", message, state=duty, help=f"a runner has 1 to {SLOTS_MAX} slots")
     facts = RunnerRegistered(
         command.name, command.labels, command.slots, command.os, command.arch, command.version, command.ephemeral, command.pid
     )

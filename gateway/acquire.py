@@ -12,19 +12,23 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from commands.handle import Handler, Origin, Outcome
 from domain import ids
 from domain.job.commands import AcquireJob, ReportLost
 from domain.job.state import Acquired, Done, JobState, Running
 from domain.ports import Clock, StreamUnreadable
+from domain.run.commands import ClaimSlots
 from domain.runner_pool import Runner
 from domain.scheduling.matching import ReadyJob
 from gateway.http import ClientGone, Reply, Request, answer
 from gateway.job_message import JobMessages
 from gateway.leases import HeldLease, Leases
 from gateway.presence import Presence
-from gateway.problems import problem
+from gateway.problems import problem, refused
 from gateway.ready_jobs import Poll, ReadyJobs
+from gateway.refusals import Refusals
 from runner import wire
 
 POLL_SECONDS_MAX = 50.0
@@ -43,6 +47,7 @@ class Acquiring:
         messages: JobMessages,
         presence: Presence,
         *,
+        refusals: Refusals,
         tenant: str,
         lease_seconds: float,
         accept_seconds: float,
@@ -52,6 +57,7 @@ class Acquiring:
         self._clock = clock
         self._messages = messages
         self._presence = presence
+        self._refusals = refusals
         self._tenant = tenant
         self._lease_seconds = lease_seconds
         self._accept_seconds = accept_seconds
@@ -68,11 +74,13 @@ class Acquiring:
         if runner.duty == "retired":
             raise problem(409, "runner_retired", f"runner {runner.facts.name} was removed", hint="register it under a new registration")
         origin = Origin(self._tenant, f"runner:{body.runner}", request.identity.token, ids.command_id("request", request.request_id))
+        await self._check_slots(runner, body, origin)
         await self._presence.arrived(body.runner, origin, online=runner.online)
-        slots = max(0, body.free_slots) if runner.duty == "active" else 0
-        poll = self.ready.open(body.runner, runner.facts.name, runner.facts.labels, slots)
+        await self._report_lost(body)
+        facts = runner.facts if runner.duty == "active" else replace(runner.facts, slots=0)
+        poll = self.ready.open(body.runner, facts.name, facts.labels, self._free(body, facts.slots))
         try:
-            orders = await self._wait(request, body, poll)
+            orders = await self._wait(request, body, poll, facts.slots)
         finally:
             granted = await self.ready.close(poll)
             self._presence.seen(body.runner)
@@ -90,6 +98,19 @@ class Acquiring:
         )
         request.close()
         return answer(wire.Acquired(leases=leases, orders=orders, now=now))
+
+    async def _check_slots(self, runner: Runner, body: wire.Acquire, origin: Origin) -> None:
+        """Refuse a runner that claims more slots than it registered. With none free it may name jobs of before too."""
+        held = len(set(body.jobs))
+        if body.free_slots and not 0 < body.free_slots + held <= runner.facts.slots:
+            outcome = await self._handler.handle(ClaimSlots(body.runner, body.free_slots, held), origin)
+            if outcome.refusal is not None:
+                await self._refusals.record(origin, "ClaimSlots", str(body.runner), outcome.refusal)
+                raise refused(outcome.refusal)
+
+    def _free(self, body: wire.Acquire, slots: int) -> int:
+        """How many jobs the poll may bring. What it does not name counts until it is lost, or a runner could hide what it holds."""
+        return max(0, min(body.free_slots, slots - len(self.leases.of(body.runner))))
 
     def acquire(self, job: UUID, poll: Poll) -> AcquireJob:
         """The command by which this poll's runner takes a job."""
@@ -144,8 +165,11 @@ class Acquiring:
             found.append(wire.Order(kind="drain", order=ids.derive("order", runner, "drain")))
         return tuple(found)
 
-    async def _wait(self, request: Request, body: wire.Acquire, poll: Poll) -> tuple[wire.Order, ...]:
-        """Until there is something to say, the time is up or the client is gone; returns the orders to answer with."""
+    async def _wait(self, request: Request, body: wire.Acquire, poll: Poll, slots: int) -> tuple[wire.Order, ...]:
+        """Until there is something to say, the time is up or the client is gone; returns the orders to answer with.
+
+        A poll that could bring more now than when it began ends too: what its runner did not name has been lost since.
+        """
         over: dict[UUID, wire.Order] = {}
         ends = self._monotonic() + min(max(body.wait_seconds, 0), POLL_SECONDS_MAX)
         while True:
@@ -155,6 +179,7 @@ class Acquiring:
             now = self._monotonic()
             fresh = [order for order in orders if now - self._delivered.get(order.order, -ORDER_REPEAT_SECONDS) >= ORDER_REPEAT_SECONDS]
             ready = (poll.granted and not poll.in_flight) or poll.failed is not None
+            ready = ready or (not poll.in_flight and not poll.granted and self._free(body, slots) > poll.slots)
             if poll.closed or fresh or ready or now >= ends:
                 self._note_delivered(orders, now)
                 return orders

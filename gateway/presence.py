@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from typing import Literal
 from uuid import UUID
 
 from commands.handle import Handler, Origin
@@ -44,7 +45,7 @@ class Presence:
         """A runner's process of an earlier life of this server is gone; nothing is noted where a new process has taken over."""
         state: Runner | None = await self._handler.state(runner, "runner")
         if state is not None and state.online and state.facts.pid == pid:
-            await self._handler.handle(NoteRunner(runner, "offline", "stopped"), Origin(self._tenant, "system:presence"))
+            await self._note_gone(runner, "stopped")
             self._last.pop(runner, None)
 
     def seen(self, runner: UUID) -> None:
@@ -62,7 +63,7 @@ class Presence:
         for runner in list(self._last):
             state: Runner | None = await self._handler.state(runner, "runner")
             if state is not None and state.facts.pid in pids:
-                await self._handler.handle(NoteRunner(runner, "offline", "stopped"), Origin(self._tenant, "system:presence"))
+                await self._note_gone(runner, "stopped")
                 del self._last[runner]
 
     async def run(self) -> None:
@@ -79,6 +80,12 @@ class Presence:
         now = self._monotonic()
         silent = [runner for runner, last in self._last.items() if now - last >= self._silent_seconds and not self._polling(runner)]
         for runner in silent:
-            await self._handler.handle(NoteRunner(runner, "offline", "silent"), Origin(self._tenant, "system:presence"))
+            await self._note_gone(runner, "silent")
             del self._last[runner]
         return silent
+
+    async def _note_gone(self, runner: UUID, reason: str) -> None:
+        """Offline; an ephemeral runner for good, because it never comes back under this identity."""
+        state: Runner | None = await self._handler.state(runner, "runner")
+        change: Literal["retire", "offline"] = "retire" if state is not None and state.facts.ephemeral else "offline"
+        await self._handler.handle(NoteRunner(runner, change, reason), Origin(self._tenant, "system:presence"))

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import asdict
 
+from commands.catalogue import target
 from commands.handle import Handler, Origin, Outcome
 from domain import ids
 from domain.job import commands as c
@@ -22,7 +23,9 @@ from gateway.http import Reply, Request, Route, answer
 from gateway.ports import Logs
 from gateway.presence import Presence
 from gateway.problems import problem, refused
+from gateway.refusals import Refusals
 from runner import wire
+from runner.effects import result_digest
 
 BODY_BYTES_MAX = 256 * 1024
 LOGS_BYTES_MAX = 8 * 1024 * 1024
@@ -45,13 +48,23 @@ class RunnerProtocol:
     """Serves all runners of this gateway."""
 
     def __init__(
-        self, handler: Handler, clock: Clock, logs: Logs, acquiring: Acquiring, presence: Presence, *, tenant: str, terms: Terms
+        self,
+        handler: Handler,
+        clock: Clock,
+        logs: Logs,
+        acquiring: Acquiring,
+        presence: Presence,
+        *,
+        refusals: Refusals,
+        tenant: str,
+        terms: Terms,
     ) -> None:
         self._handler = handler
         self._clock = clock
         self._logs = logs
         self._acquiring = acquiring
         self._presence = presence
+        self._refusals = refusals
         self._tenant = tenant
         self._terms = terms
 
@@ -119,6 +132,8 @@ class RunnerProtocol:
         """The same for several jobs in one commit; each has an answer of its own."""
         orders = [(reported(report.job, report), self._origin(request, report.runner)) for report in body.reports]
         outcomes = await self._handler.handle_each(orders) if orders else []
+        for (command, origin), outcome in zip(orders, outcomes, strict=True):
+            await self._record(command, origin, outcome.refusal)
         answers = [
             wire.JobAccepted(through=through(report)) if outcome.refusal is None else wire.JobAccepted(problem=_told(outcome.refusal))
             for report, outcome in zip(body.reports, outcomes, strict=True)
@@ -140,6 +155,10 @@ class RunnerProtocol:
 
     async def complete(self, request: Request, body: wire.Complete) -> Reply:
         """How the attempt ended; answered after its log is stored and its event is committed."""
+        if body.result != result_digest(body):
+            refusal = Refusal("wrong_digest", "the report's digest is not that of its facts", state="reported")
+            await self._refusals.record(self._origin(request, body.runner), "ReportAttempt", str(request.params[0]), refusal)
+            raise problem(422, refusal.code, refusal.message, hint="see runner.effects.result_digest")
         fence = fenced(c.StoreLogSegments, request, body, segments=())
         segments: tuple[c.Segment, ...] = ()
         live = await self._is_live(fence)
@@ -167,9 +186,15 @@ class RunnerProtocol:
 
     async def _handle(self, command: Any, request: Request, runner: UUID) -> Outcome:
         outcome = await self._handler.handle(command, self._origin(request, runner))
+        await self._record(command, self._origin(request, runner), outcome.refusal)
         if outcome.refusal is not None:
             raise refused(outcome.refusal)
         return outcome
+
+    async def _record(self, command: Any, origin: Origin, refusal: Refusal | None) -> None:
+        """Keep a refusal for the audit; what leaves evidence in the job's own stream is recorded there."""
+        if refusal is not None and not refusal.evidence:
+            await self._refusals.record(origin, type(command).__name__, str(target(command)[1]), refusal)
 
     async def _renewed(self, job: UUID, body: wire.Fence, state: JobState | None) -> Reply:
         now = self._clock.now()

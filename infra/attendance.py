@@ -33,9 +33,11 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
 
 @asynccontextmanager
 async def attending(database_url: str, shard: int = 0) -> AsyncIterator[None]:
-    """This process is a gateway, within the block."""
-    task = asyncio.create_task(_attend(database_url, shard), name="attendance")
+    """This process is a gateway, within the block; it begins when the database knows it, or is away."""
+    known = asyncio.Event()
+    task = asyncio.create_task(_attend(database_url, shard, known), name="attendance")
     try:
+        await known.wait()
         yield
     finally:
         await tasks.end(task)
@@ -48,7 +50,7 @@ async def attended(connections: Callable[[], AbstractAsyncContextManager[Any]], 
         return bool(row[0])
 
 
-async def _attend(database_url: str, shard: int) -> None:
+async def _attend(database_url: str, shard: int, known: asyncio.Event) -> None:
     while True:
         try:
             connection = await connect(database_url, session_name("attendance"))
@@ -56,6 +58,7 @@ async def _attend(database_url: str, shard: int) -> None:
                 for name, value in VANISHED.items():
                     await connection.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
                 await connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", (LOCK, shard))
+                known.set()
                 while True:
                     await asyncio.sleep(CHECK_SECONDS)
                     await connection.execute("SELECT 1")
@@ -63,4 +66,5 @@ async def _attend(database_url: str, shard: int) -> None:
                 await connection.close()
         except (StoreUnavailable, psycopg.Error) as error:
             log.debug("the database does not know that this gateway is here: %s", error)
+        known.set()
         await asyncio.sleep(RETRY_SECONDS)

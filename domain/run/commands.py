@@ -157,6 +157,14 @@ class NoteRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reason: str = ""
 
 
+class ClaimSlots(msgspec.Struct, frozen=True, gc=False):
+    """The runner says how many jobs it can take and how many it holds; refused where it has not so many slots."""
+
+    runner: UUID
+    free: int
+    held: int
+
+
 class RecordRefusal(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Keep a refusal in the audit stream of the day. count: how many of the same kind are summed in it."""
 

@@ -63,12 +63,14 @@ async def gateway(parts: Parts) -> Gateway:
     hub = Hub(head)
     logs = LogStore(handler, parts.store, parts.blobs, hub.notify)
     restart = Restart(parts.connections)
+    refusals = Refusals(handler, parts.clock)
     presence = Presence(handler, TENANT, lease, lambda runner: runner in ready.polls)
     acquiring = Acquiring(
         handler,
         parts.clock,
         JobMessages(handler, SourceLoader(parts.blobs)),
         presence,
+        refusals=refusals,
         tenant=TENANT,
         lease_seconds=lease,
         accept_seconds=settings.accept_window_seconds,
@@ -77,9 +79,8 @@ async def gateway(parts: Parts) -> Gateway:
     acquiring.ready = handler.ready = ready
     fan_out = FanOut(parts.feed, ready, acquiring.leases, hub, logs)
     handler.subscribe(fan_out.on_commit)
-    refusals = Refusals(handler, parts.clock)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
-    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, tenant=TENANT, terms=terms)
+    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, tenant=TENANT, terms=terms)
     commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url, untrusted_values=settings.untrusted_values)
     streams = Streams(parts.store, logs, hub, TENANT)
     routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes()]

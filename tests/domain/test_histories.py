@@ -44,6 +44,8 @@ REFUSALS = (
     "workflow_not_found",
     "runner_not_found",
     "runner_retired",
+    "bad_slots",
+    "too_many_slots",
 )
 STATES = (
     "job queued",

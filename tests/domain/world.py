@@ -221,7 +221,9 @@ class World:
         for _ in range(4):
             runner = self.pick((*self.runners, self.runners[0], ids.runner_id("default", "unknown")))
             if self.draw(2) == 0 and runner in self.runners:
-                self.send(r.RegisterRunner(runner, "r", ("linux",), 1 + self.draw(2), "linux", "x64", "0"))
+                slots = self.pick((1, 2, 1, 2, 1, 2, 0, 1_000_000))
+                self.send(r.RegisterRunner(runner, "r", ("linux",), slots, "linux", "x64", "0"))
+                self.send(r.ClaimSlots(runner, self.draw(3), self.draw(2)))
             else:
                 changes = ("online", "offline", "pause", "resume") * 3 + ("drain", "retire")
                 self.send(r.NoteRunner(runner, self.pick(changes), "x"))

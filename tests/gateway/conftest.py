@@ -19,6 +19,7 @@ from infra.event_store import PostgresEventStore
 from infra.settings import Settings
 from projections.run_history import run_history
 from runner import wire
+from runner.effects import result_digest
 
 WORKFLOW = """\
 name: ci
@@ -85,9 +86,9 @@ class Gateway:
         """All events of a run."""
         return await run_history(self.store, run, 2**62)
 
-    async def runner(self, name: str = "r1", labels: tuple[str, ...] = ("linux",)) -> "HandRunner":
+    async def runner(self, name: str = "r1", labels: tuple[str, ...] = ("linux",), slots: int = 8) -> "HandRunner":
         """Register a runner that the test drives by hand."""
-        message = wire.Register(registration=name, name=name, labels=labels)
+        message = wire.Register(registration=name, name=name, labels=labels, slots=slots)
         answer = await self.request("POST", "/runner/v1/register", message, "runner")
         assert answer.status == 200, answer.json
         return HandRunner(self, UUID(answer.json["runner"]))
@@ -115,6 +116,12 @@ async def sent_events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[s
         elif not line and data:
             yield identity, name, json.loads(data)
             name, data = "message", ""
+
+
+def report(fence: dict[str, Any], conclusion: str = "success", last_line: int = 0) -> wire.Complete:
+    """An outcome with its digest."""
+    message = wire.Complete(conclusion=conclusion, last_line=last_line, result="", **fence)  # type: ignore[arg-type]
+    return msgspec.structs.replace(message, result=result_digest(message))
 
 
 class HandRunner:
@@ -166,8 +173,7 @@ class HandRunner:
 
     async def complete(self, job: wire.JobMessage, conclusion: str = "success", last_line: int = 0) -> Answer:
         """Report the outcome."""
-        message = wire.Complete(conclusion=conclusion, last_line=last_line, result=f"r-{conclusion}", **self.fence(job))  # type: ignore[arg-type]
-        return await self.post(f"jobs/{job.job}/complete", message)
+        return await self.post(f"jobs/{job.job}/complete", report(self.fence(job), conclusion, last_line))
 
     async def work(self, job: wire.JobMessage) -> None:
         """Do the whole job."""

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
 
 from domain.job.events import AttemptLost, JobAcquired, JobRetried
 from runner import wire
-from tests.gateway.conftest import Gateway, HandRunner
+from tests.gateway.conftest import Gateway, HandRunner, serving
 
 TWO_JOBS = """\
 on: push
@@ -89,7 +90,7 @@ async def test_each_job_goes_to_one_runner(gateway: Gateway) -> None:
 async def test_several_slots_bring_several_jobs(gateway: Gateway) -> None:
     """One poll with two free slots takes both jobs."""
     await gateway.run(TWO_JOBS)
-    runner = await gateway.runner()
+    runner = await gateway.runner(slots=2)
     assert len((await runner.poll(slots=2)).leases) == 2
 
 
@@ -200,3 +201,17 @@ async def test_a_removed_runner_is_turned_away(gateway: Gateway) -> None:
     assert (await gateway.request("DELETE", f"/api/v1/runners/{runner.id}")).status == 204
     answer = await runner.post("acquire", wire.Acquire(runner=runner.id, free_slots=1))
     assert (answer.status, answer.json["code"]) == (409, "runner_retired")
+
+
+async def test_an_ephemeral_runner_that_left_is_forgotten(postgres_url: str, tmp_path: Path) -> None:
+    """It never comes back under its identity, so it is retired where another runner would be offline."""
+    async with serving(postgres_url, tmp_path / "data", lease_ttl_seconds=0.5) as gateway:
+        ended = {}
+        for name, ephemeral in (("one job", True), ("many jobs", False)):
+            message = wire.Register(registration=name, name=name, labels=("linux",), ephemeral=ephemeral)
+            answer = await gateway.request("POST", "/runner/v1/register", message, "runner")
+            ended[name] = UUID(answer.json["runner"])
+            await HandRunner(gateway, ended[name]).poll(wait_seconds=0.05)
+        async with asyncio.timeout(20):
+            while [(await gateway.store.load(runner))[-1].type for runner in ended.values()] != ["RunnerRetired", "RunnerOffline"]:
+                await asyncio.sleep(0.05)

@@ -8,7 +8,7 @@ import pytest
 
 from domain.job.events import StaleWriteRejected
 from runner import wire
-from tests.gateway.conftest import Gateway
+from tests.gateway.conftest import Gateway, report
 
 
 async def test_a_job_runs_to_its_end(gateway: Gateway) -> None:
@@ -56,7 +56,7 @@ async def test_a_stale_write_is_refused_and_recorded(gateway: Gateway, change: d
         "renew": wire.Renew(**fence),
         "events": wire.Steps(seq=1, transitions=(), **fence),
         "logs": wire.Logs(lines=(), **fence),
-        "complete": wire.Complete(conclusion="success", result="x", **fence),
+        "complete": report(fence),
     }
     for path, message in writes.items():
         answer = await runner.post(f"jobs/{job.job}/{path}", message)
@@ -70,7 +70,7 @@ async def test_a_stale_write_is_refused_and_recorded(gateway: Gateway, change: d
 async def test_reports_of_several_jobs_are_answered_each_for_itself(gateway: Gateway) -> None:
     """One request, one commit; a stale one among them changes nothing, leaves its evidence and harms no other."""
     runs = [await gateway.run() for _ in range(3)]
-    runner = await gateway.runner()
+    runner = await gateway.runner(slots=3)
     jobs = [await runner.acquire() for _ in runs]
     for job in jobs:
         await runner.start(job)
