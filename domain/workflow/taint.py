@@ -1,8 +1,9 @@
 """Scripts that a stranger can write into: values of an event payload that are pasted into a script by `${{ }}`.
 
 GitHub replaces an expression in a script by its text before a shell sees it, so a title such as `$(rm -rf .)` runs. What
-counts is GitHub's published list of untrusted values, and values that pass through `env` to the script's own expression;
-what an expression only compares or tests does not flow into the script. It must never say that a script is safe.
+counts is GitHub's published list of untrusted values, and where they go on from there: through `env`, through outputs
+of steps that a script plainly writes them to, and through outputs of jobs. What an expression only compares or tests does
+not flow into the script. It must never say that a script is safe.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from domain.workflow.fields import Fields
 from domain.workflow.grammar import Call, Index, Literal, Logic, Named, parse
 from domain.workflow.grammar import Node as Tree
 from domain.workflow.nodes import Kind, Node
+from domain.workflow.taint_outputs import leaves_something, left, variables
 from domain.workflow.templates import parts
 from domain.workflow.validator import Validator
 
@@ -43,25 +45,66 @@ _CLEAN_CALLS = frozenset(("contains", "startswith", "endswith", "hashfiles", "su
 _SCRIPT_ACTION = "actions/github-script"
 
 
+Tainted = frozenset[Path]
+"""Values of other contexts that hold such text: ("env", name), ("steps", id, "outputs", name), ("needs", job, "outputs", name)."""
+
+_ROUNDS_MAX = 8
+"""Through so many jobs an output is followed."""
+
+
 def warn(root: Node, checked: Validator, *, deny: bool = False) -> None:
     """Reports each script of a workflow into which an untrusted value is pasted. The tree has no errors. deny: as errors."""
     top = Fields(root)
-    outer = _tainted_names(top.node("env"), frozenset())
-    for _, _, job in Fields(top.node("jobs")):
-        fields = Fields(job)
-        warn_steps(fields.node("steps"), checked, _tainted_names(fields.node("env"), outer), deny=deny)
+    jobs = [(name, Fields(job)) for name, _, job in Fields(top.node("jobs"))]
+    outer = _with_env(top.node("env"), frozenset())
+    giving = [(name, job) for name, job in jobs if "outputs" in job]
+    for _ in range(_ROUNDS_MAX if giving else 0):
+        found = outer.union(*(_given(name, job, outer) for name, job in giving))
+        if found == outer:
+            break
+        outer = found
+    for _, job in jobs:
+        warn_steps(job.node("steps"), checked, _with_env(job.node("env"), outer), deny=deny)
 
 
-def warn_steps(steps: Node | None, checked: Validator, outer: frozenset[str] = frozenset(), *, deny: bool = False) -> None:
-    """The same for a list of steps. outer: names of `env` around them that hold untrusted values, in lower case."""
+def warn_steps(steps: Node | None, checked: Validator | None, outer: Tainted = frozenset(), *, deny: bool = False) -> Tainted:
+    """The same for a list of steps. outer: what is untrusted around them. Returns what is after them; None: without reporting."""
     if steps is None or steps.kind is not Kind.SEQUENCE:
-        return
+        return outer
     for step in steps.value:
         fields = Fields(step)
-        warn_steps(fields.node("parallel"), checked, outer, deny=deny)
-        names = _tainted_names(fields.node("env"), outer)
-        for script in _scripts(fields):
-            _warn_of(script, names, checked, deny=deny)
+        outer = warn_steps(fields.node("parallel"), checked, outer, deny=deny)
+        tainted = _with_env(fields.node("env"), outer)
+        if checked is not None:
+            for script in _scripts(fields):
+                _warn_of(script, tainted, checked, deny=deny)
+        outer |= _left(fields, tainted)
+    return outer
+
+
+def _given(name: str, job: Fields, outer: Tainted) -> Tainted:
+    """The outputs of a job that hold untrusted text."""
+    tainted = warn_steps(job.node("steps"), None, _with_env(job.node("env"), outer))
+    written = Fields(job.node("outputs"))
+    return frozenset(
+        ("needs", name.lower(), "outputs", key.lower()) for key, _, value in written if any(True for _ in _pasted(value, tainted))
+    )
+
+
+def _left(fields: Fields, tainted: Tainted) -> Tainted:
+    """What a step leaves for later ones."""
+    script = fields.text("run")
+    if script is None or not leaves_something(script):
+        return frozenset()
+    names = {path[1] for path in tainted if path[0] == "env"}
+    roots = _roots(tainted)
+
+    def is_tainted(piece: str) -> bool:
+        return not names.isdisjoint(variables(piece)) or any(True for _ in _paths(piece, tainted, roots))
+
+    step = (fields.text("id") or "").lower()
+    found = set(left(script, is_tainted))
+    return frozenset(("env", name.lower()) if kind == "env" else ("steps", step, "outputs", name.lower()) for kind, name in found)
 
 
 def _scripts(fields: Fields) -> Iterator[Node]:
@@ -74,8 +117,8 @@ def _scripts(fields: Fields) -> Iterator[Node]:
             yield script
 
 
-def _warn_of(script: Node, names: frozenset[str], checked: Validator, *, deny: bool) -> None:
-    for offset, width, path in _pasted(script, names):
+def _warn_of(script: Node, tainted: Tainted, checked: Validator, *, deny: bool) -> None:
+    for offset, width, path in _pasted(script, tainted):
         name = path[-1].upper().replace("-", "_") if path[-1] != "*" else "VALUE"
         checked.report(
             "WF501",
@@ -90,26 +133,42 @@ def _warn_of(script: Node, names: frozenset[str], checked: Validator, *, deny: b
         )
 
 
-def _tainted_names(env: Node | None, outer: frozenset[str]) -> frozenset[str]:
-    """The names of untrusted variables within this `env`: its own, and those around it that it does not give anew."""
+def _with_env(env: Node | None, outer: Tainted) -> Tainted:
+    """What is untrusted within this `env`: its own names, and all around it that it does not give anew."""
     if env is None or env.kind is not Kind.MAPPING:
         return outer
-    own = {str(key.value).lower(): any(True for _ in _pasted(value, outer)) for key, value in env.value}
-    return frozenset({name for name in outer if name not in own} | {name for name, bad in own.items() if bad})
+    own = {("env", str(key.value).lower()): any(True for _ in _pasted(value, outer)) for key, value in env.value}
+    return frozenset({path for path in outer if path not in own} | {path for path, bad in own.items() if bad})
 
 
-def _pasted(node: Node, names: frozenset[str]) -> Iterator[tuple[int, int, Path]]:
+def _roots(tainted: Tainted) -> set[str]:
+    return {"github", *(path[0] for path in tainted)}
+
+
+def _pasted(node: Node, tainted: Tainted) -> Iterator[tuple[int, int, Path]]:
     """The untrusted paths in a text, each with offset and length of its expression."""
-    if node.kind is not Kind.EXPRESSION:
+    if node.kind is Kind.EXPRESSION:
+        yield from _paths(node.value, tainted, _roots(tainted))
+
+
+def _paths(text: str, tainted: Tainted, roots: set[str]) -> Iterator[tuple[int, int, Path]]:
+    folded = text.lower()
+    if "${{" not in text or not any(root in folded for root in roots):
         return
-    folded = node.value.lower()
-    if "github" not in folded and not (names and "env" in folded):
+    try:
+        pieces = parts(text)
+    except ExpressionError:  # a piece of a script may end within an expression
         return
-    for piece in parts(node.value):
+    for piece in pieces:
         if piece.is_expression:
             for path in flowing(piece.text):
-                if _untrusted(path) or (len(path) > 1 and path[0] == "env" and path[1] in names):
+                if _untrusted(path) or (len(path) > 1 and any(_meet(path, known) for known in tainted)):
                     yield piece.start, len(piece.text), path
+
+
+def _meet(path: Path, known: Path) -> bool:
+    """Whether one is the other, is inside it, or holds it."""
+    return all(one == other or "*" in (one, other) for one, other in zip(path, known, strict=False))
 
 
 @lru_cache(maxsize=2_048)
@@ -117,7 +176,7 @@ def _untrusted(path: Path) -> bool:
     """Whether the path is an untrusted value, is inside one, or holds one (`toJSON(github.event)`)."""
     if path[0] != "github":
         return False
-    return any(all(one == other or "*" in (one, other) for one, other in zip(path, known, strict=False)) for known in UNTRUSTED)
+    return any(_meet(path, known) for known in UNTRUSTED)
 
 
 @lru_cache(maxsize=2_048)

@@ -71,6 +71,67 @@ def test_a_value_that_passed_through_env_is_still_followed():
     assert warned(env + step("run: echo ${{ env.title }}\nenv: {TITLE: fixed}")) == []
 
 
+WRITES = [
+    'echo "t=$TITLE" >> "$GITHUB_OUTPUT"',
+    'echo "t=${TITLE}" >> $GITHUB_OUTPUT',
+    "echo 't=${{ github.head_ref }}' >> $GITHUB_OUTPUT",
+    "printf 't=%s' \"$TITLE\" >> $GITHUB_OUTPUT",
+    'echo "::set-output name=t::$TITLE"',
+    'echo "t<<EOF" >> $GITHUB_OUTPUT\necho "$TITLE" >> $GITHUB_OUTPUT\necho EOF >> $GITHUB_OUTPUT',
+    '{ echo "a=1"\n  echo "t=$TITLE"\n} >> "$GITHUB_OUTPUT"',
+]
+
+
+def through(script: str, pastes: str) -> str:
+    """A workflow whose job `a` writes an output from a title and pastes; job `b` needs it and pastes its output."""
+    indented = script.replace("\n", "\n          ")
+    return f"""on: push
+jobs:
+  b:
+    needs: a
+    runs-on: x
+    steps:
+      - run: echo ${{{{ needs.a.outputs.T }}}}
+  a:
+    runs-on: x
+    outputs: {{T: "${{{{ steps.say.outputs.t }}}}"}}
+    steps:
+      - id: say
+        run: |
+          {indented}
+        env: {{TITLE: "${{{{ github.event.issue.title }}}}"}}
+      - run: echo {pastes}
+"""
+
+
+@pytest.mark.parametrize("script", WRITES)
+def test_outputs_of_steps_and_jobs_are_followed(script):
+    """From a script that plainly writes the text to an output, to whoever pastes it, whichever job stands first."""
+    text = through(script, "${{ steps.Say.outputs.t }}")
+    last = len(text.split("\n")) - 1
+    assert [line for line, _ in warned(text) if line in (7, last)] == [7, last]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'echo "t=fixed" >> "$GITHUB_OUTPUT"',
+        'echo "$TITLE"',
+        'echo "other=$TITLE" >> "$GITHUB_OUTPUT"',
+        'echo "t=$(wc -c < x)" >> $GITHUB_OUTPUT',
+    ],
+)
+def test_other_outputs_are_not_warned_of(script):
+    """Only what the text goes into."""
+    assert warned(through(script, "${{ steps.say.outputs.t }}")) == []
+
+
+def test_a_variable_that_a_script_exports_is_followed():
+    """GITHUB_ENV makes it a variable of later steps, whose expression pastes it; the shell's own variable is data."""
+    text = through('echo "LATER=$TITLE" >> "$GITHUB_ENV"', '${{ env.LATER }} "$LATER"')
+    assert [line for line, _ in warned(text)] == [len(text.split("\n")) - 1]
+
+
 def test_scripts_of_github_script_are_looked_at():
     """Its input is JavaScript; inputs of other actions are data."""
     text = "uses: {}@v7\nwith: {{script: \"log('${{{{ github.head_ref }}}}')\"}}"
