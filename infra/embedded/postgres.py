@@ -98,7 +98,10 @@ class Postgres:
         flags = ["--no-sync", "--no-instructions", f"--username={USER}", "--auth=trust", "--locale=C.UTF-8", "--encoding=UTF8"]
         chosen = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         run([str(self._bin / "initdb"), "-D", str(fresh), *flags, *chosen], b"")
-        run([str(self._bin / "postgres"), "--single", "-F", "-D", str(fresh), "template1"], f"CREATE DATABASE {DATABASE}\n".encode())
+        run(
+            [str(self._bin / "postgres"), "--single", "-F", "-D", str(fresh), "template1"],
+            f"CREATE DATABASE {DATABASE} STRATEGY file_copy\n".encode(),
+        )
         if not self._has_database(fresh):
             raise EmbeddedError("EMB004", f"the database {DATABASE} could not be made in {fresh}", help=f"read {self.home.log}")
         _sync_tree(fresh)
