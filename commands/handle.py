@@ -59,7 +59,8 @@ class Handler:
         self._store = store
         self._clock = clock
         self._streams = Streams(store)
-        self._sources = SourceLoader(blobs)
+        self.blobs = blobs
+        self.sources = SourceLoader(blobs)
         self._locks = StreamLocks()
         self._listeners: list[Listener] = []
         self.ready: ReadyJobs | None = None
@@ -90,7 +91,7 @@ class Handler:
         wanted = {catalogue.place(*catalogue.target(command)) for command, _ in orders}
         for _ in range(CONFLICTS_MAX):
             async with self._locks.hold(wanted) as claim:
-                unit = Unit(self._streams, self._sources.enrich, claim)
+                unit = Unit(self._streams, self.sources.enrich, claim)
                 now = self._clock.now()
                 try:
                     refusals = [await unit.execute(command, _meta(origin, now)) for command, origin in orders]

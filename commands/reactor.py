@@ -11,10 +11,12 @@ import asyncio
 import logging
 from typing import Any
 
+from commands.followers import following
 from commands.handle import Handler, Origin
 from domain import reactions
 from domain.envelope import Recorded, Unreadable
 from domain.ports import EventStore, Feed, Page, StoreUnavailable, StreamUnreadable, Tracking, TrackingConflict, VersionConflict
+from domain.run.followers import FOLLOWED
 
 AGENT = "reactor"
 ACTOR = "system"
@@ -52,7 +54,7 @@ class Reactor:
         for event in page.events:
             if isinstance(event.data, Unreadable):
                 self._hold(event, f"this version cannot read {event.type}.v{event.schema}")
-            elif isinstance(event.data, reactions.AFTERWARDS):
+            elif isinstance(event.data, (*reactions.AFTERWARDS, *FOLLOWED)):
                 try:
                     await self._carry_out(event)
                 except StreamUnreadable as error:
@@ -63,7 +65,8 @@ class Reactor:
 
     async def _carry_out(self, event: Recorded) -> None:
         run = await self._handler.state(event.stream, "run")
-        commands = reactions.afterwards(run, event.data)
+        commands: tuple[Any, ...] = reactions.afterwards(run, event.data)
+        commands += await following(self._handler.blobs, self._handler.sources, run, event)
         if commands:
             await self._move(event.position, commands, event)
 

@@ -16,10 +16,12 @@ from commands.handle import Handler, Origin
 from domain import ids
 from domain.ports import Blobs
 from domain.refusals import Refusal
+from domain.run import followers
 from domain.run.commands import RegisterRepository, TriggerRun
+from domain.run.events import Follower
 from domain.run.state import Run
 from domain.workflow import dispatch, reader, triggers
-from domain.workflow.diagnostics import Diagnostic
+from domain.workflow.diagnostics import Diagnostic, errors
 from domain.workflow.gather import gather
 from domain.workflow.model import Workflow
 
@@ -130,10 +132,13 @@ async def trigger(
     payload = _ENCODER.encode(request.payload)
     payload_digest, _ = await asyncio.gather(blobs.put(payload), handler.handle(register, origin))
     runs: list[TriggeredRun] = []
+    listeners = await _listeners(blobs, request)
     for match in matches:
         command = await _command(
             blobs, request, match, tenant=origin.tenant, repository=repository_id, payload=payload, payload_digest=payload_digest
         )
+        name = match.workflow.name or match.file.path
+        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners))
         started = await _start(handler, command, origin)
         if isinstance(started, Refusal):
             return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
@@ -167,6 +172,23 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
             diagnostics.extend(wrong)
         matches.append(_Match(file, workflow, inputs))
     return matches, rejected, diagnostics
+
+
+async def _listeners(blobs: Blobs, request: TriggerRequest) -> list[tuple[Follower, Workflow]]:
+    """The files of the event's commit that listen to other runs and can run; what is wrong with others is no error here."""
+    found = []
+    texts = {file.path: file.text for file in (*request.called, *request.workflows)}
+    for file in request.workflows:
+        if followers.EVENT not in file.text:
+            continue
+        workflow, _ = reader.read(file.path, file.text)
+        if workflow is None or followers.EVENT not in workflow.on:
+            continue
+        workflow, problems = gather(workflow, texts)
+        if not errors(problems):
+            plan, source = await asyncio.gather(blobs.put(_ENCODER.encode(workflow)), blobs.put(file.text.encode()))
+            found.append((Follower(file.path, source, plan), workflow))
+    return found
 
 
 async def _command(

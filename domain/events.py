@@ -21,6 +21,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "WorkflowDisabled": (repository.WorkflowDisabled, 1),
     "RunNumbered": (repository.RunNumbered, 1),
     "RunTriggered": (run.RunTriggered, 1),
+    "FollowersFixed": (run.FollowersFixed, 1),
     "RunPlanned": (run.RunPlanned, 2),
     "NodeExpanded": (run.NodeExpanded, 1),
     "NodeCalled": (run.NodeCalled, 1),

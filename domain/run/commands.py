@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.run.events import FollowersFixed
 from domain.workflow.model import Workflow
 
 
@@ -12,7 +13,8 @@ class TriggerRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Start a run of one workflow. It is addressed to the workflow, which numbers its runs.
 
     run: ids.run_id(tenant, trigger key); the key is an Idempotency-Key with its scope, or delivery id + workflow path,
-    or schedule entry + time. workflow_ast: the parsed file (it passed validation and its trigger matched).
+    or schedule entry + time. workflow_ast: the parsed file (it passed validation and its trigger matched). followers: what
+    listens to its runs.
     """
 
     run: UUID
@@ -38,6 +40,7 @@ class TriggerRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     trigger: str = ""
     jobs: tuple[str, ...] = ()
     matrix: dict[str, tuple[str, ...]] = {}
+    followers: FollowersFixed | None = None
 
 
 class StartRun(msgspec.Struct, frozen=True, gc=False):

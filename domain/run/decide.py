@@ -63,10 +63,11 @@ def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | R
         title=t.title,
         trigger=t.trigger,
     )
+    followed = () if t.followers is None else (t.followers,)
     planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix, expires_at=origin.at + RUN_MAX)
     run = evolve(command.run, evolve(command.run, None, triggered, origin), planned, origin)
     then = begin(run, Sources(t.workflow_ast, t.payload_json), origin)
-    return Decision((triggered, planned, *then.events), then.commands)
+    return Decision((triggered, planned, *followed, *then.events), then.commands)
 
 
 def _conclude(state: Run, command: c.ConcludeJob, origin: Meta) -> Decision | Refusal:

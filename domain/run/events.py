@@ -42,6 +42,21 @@ class RunTriggered(RunEvent, frozen=True):
     trigger: str = ""
 
 
+class Follower(msgspec.Struct, frozen=True, gc=False):
+    """A workflow file that listens to other runs. source: digest of its text; plan: of the blob that holds it parsed."""
+
+    path: str
+    source: str
+    plan: str
+
+
+class FollowersFixed(RunEvent, frozen=True):
+    """The files of the run's commit that listen to `workflow_run`. level: how many runs this one follows itself."""
+
+    level: int
+    followers: tuple[Follower, ...]
+
+
 class PlannedNode(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A job of the file before expansion. condition: its `if:` as written, "" where it has none."""
 

@@ -34,6 +34,8 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
                 conclusion=None,
                 expires_at=event.expires_at,
             )
+        case e.FollowersFixed():
+            return replace(state, followers=event)
         case e.RunHeld():
             return replace(state, concurrency=event, held=True)
         case e.RunAdmitted():

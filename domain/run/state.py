@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.run.events import JobHeld, PlannedCall, PlannedNode, RunHeld, RunTriggered
+from domain.run.events import FollowersFixed, JobHeld, PlannedCall, PlannedNode, RunHeld, RunTriggered
 from domain.workflow.calls import caller_of, local_key, prefix_of
 
 
@@ -57,6 +57,7 @@ class Run(msgspec.Struct, frozen=True):
     actor: who triggered it; triggering_actor: who asked for this run attempt. reruns: the commands that asked for one,
     and which they got, so that a repeat is recognised.
     concurrency: the group of the whole run, where it has one; held: the run waits for it.
+    followers: what listens to it.
     """
 
     run: UUID
@@ -71,6 +72,7 @@ class Run(msgspec.Struct, frozen=True):
     matrix: dict[str, tuple[str, ...]] = {}
     nodes: dict[str, Node] = {}
     concurrency: RunHeld | None = None
+    followers: FollowersFixed | None = None
     held: bool = False
     cancelled: bool = False
     conclusion: str | None = None

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
 from domain import ids, reactions
 from domain.envelope import Recorded
@@ -19,9 +20,12 @@ from domain.job import commands as c
 from domain.job.events import JobCreated
 from domain.job.state import Acquired, Done, Running, name
 from domain.run import commands as r
+from domain.run import followers
+from domain.run.events import Follower
 from domain.run.state import Run
 from domain.workflow import reader
 from domain.workflow.gather import gather
+from domain.workflow.model import Workflow
 from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore
 
 WORKFLOWS = {
@@ -95,6 +99,11 @@ jobs:
   wide: {strategy: {max-parallel: 1, matrix: {v: [1, 2]}}, uses: ./called.yml, with: {v: "${{ matrix.v }}"}}
   after: {needs: wide, if: always(), runs-on: linux, steps: [{run: a}]}
 """,
+    "follower": """
+on: {workflow_run: {workflows: [short, follower], types: [completed]}}
+jobs:
+  only: {runs-on: linux, steps: [{run: a}]}
+""",
     "called.yml": """
 on: {workflow_call: {inputs: {v: {type: number}}, outputs: {o: {value: "${{ fromJSON(jobs.a.outputs.list) }}"}}}}
 jobs:
@@ -164,8 +173,10 @@ class World:
         while known < len(self.log):
             event = self.log[known]
             known += 1
-            if isinstance(event.data, reactions.AFTERWARDS):
-                commands = reactions.afterwards(drive(self.handler.state(event.stream, "run")), event.data)
+            if isinstance(event.data, (*reactions.AFTERWARDS, *followers.FOLLOWED)):
+                run = drive(self.handler.state(event.stream, "run"))
+                commands: tuple[Any, ...] = reactions.afterwards(run, event.data)
+                commands += drive(following(self.blobs, self.handler.sources, run, event))
                 origin = Origin("default", "system", cause=event.id, correlation=event.meta.correlation)
                 drive(self.handler.handle_all(commands, origin))
 
@@ -182,11 +193,10 @@ class World:
 
     def trigger(self) -> None:
         """A push, sometimes one that came before, sometimes of a workflow that is switched off."""
-        path = self.pick(tuple(WORKFLOWS)[:-1])
-        read, problems = reader.read(path, WORKFLOWS[path])
-        assert read is not None, problems
-        workflow, _ = gather(read, WORKFLOWS)
-        plan = drive(self.blobs.put(msgspec.json.encode(workflow)))
+        path = self.pick(tuple(WORKFLOWS)[:-2])
+        workflow, plan = self.stored(path)
+        follower, its_plan = self.stored("follower")
+        listeners = [(Follower("follower", ids.derive("source").hex, its_plan), follower)]
         payload = drive(self.blobs.put(b"{}"))
         repository = ids.repository_id("default", "local", "acme/pay")
         number = self.draw(len(self.runs) + 1)
@@ -206,9 +216,17 @@ class World:
             payload_bytes=2,
             request="same",
             workflow_ast=workflow,
+            followers=followers.fixed(path, 0, listeners),
         )
         self.send(r.RegisterRepository(repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
         self.send(command)
+
+    def stored(self, path: str) -> tuple[Workflow, str]:
+        """A workflow with what it calls, and the digest of its plan."""
+        read, problems = reader.read(path, WORKFLOWS[path])
+        assert read is not None, problems
+        workflow, _ = gather(read, WORKFLOWS)
+        return workflow, drive(self.blobs.put(msgspec.json.encode(workflow)))
 
     def switch(self) -> None:
         """A workflow is enabled or disabled, known or not."""
