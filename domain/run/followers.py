@@ -6,6 +6,7 @@ repository has to be asked later. GitHub takes them from the default branch inst
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from domain import ids
 from domain.run import events as e
@@ -57,19 +58,33 @@ def payload(run: Run, event: e.FollowersFixed | e.RunCompleted, repository: Any)
     }
 
 
+Start = tuple[UUID, str, e.Follower, Workflow]
+"""A run that starts: its id, the key that the id is derived from, and its workflow."""
+
+
+def starts(
+    tenant: str, run: UUID | str, ref: str, event: Mapping[str, Any], listeners: Iterable[tuple[e.Follower, Workflow]]
+) -> list[Start]:
+    """Which listeners an event of a run starts. event: its payload."""
+    found = []
+    for follower, workflow in listeners:
+        if triggers.match(workflow, EVENT, ref=ref, payload=event).matched:
+            key = f"{run}|{event['workflow_run']['run_attempt']}|{event['action']}|{follower.path}"
+            found.append((ids.run_id(tenant, key), key, follower, workflow))
+    return found
+
+
 def follow(
     run: Run, event: Mapping[str, Any], stored: tuple[str, int], listeners: Iterable[tuple[e.Follower, Workflow]]
 ) -> tuple[TriggerRun, ...]:
     """The runs that an event of this run starts. event: its payload; stored: digest and size of that as a blob."""
     facts, known = run.facts, tuple(listeners)
     commands = []
-    for follower, workflow in known:
-        if run.followers is None or not triggers.match(workflow, EVENT, ref=facts.ref, payload=event).matched:
-            continue
-        key = f"{run.run}|{event['workflow_run']['run_attempt']}|{event['action']}|{follower.path}"
+    assert run.followers is not None, "only a run that fixed its followers has some"  # noqa: S101 - a fact, not a check
+    for identity, key, follower, workflow in starts(run.tenant, run.run, facts.ref, event, known):
         commands.append(
             TriggerRun(
-                run=ids.run_id(run.tenant, key),
+                run=identity,
                 repository=facts.repository,
                 repository_name=facts.repository_name,
                 workflow=ids.workflow_id(run.tenant, facts.repository, follower.path),

@@ -109,6 +109,11 @@ class Board:
         self.runs: dict[str, RunView] = {}
         self.jobs: dict[str, JobView] = {}
         self._several = len(runs) > 1
+        self.add(runs)
+
+    def add(self, runs: list[Json]) -> None:
+        """More runs to look at, as the API names them."""
+        self._several = self._several or bool(self.runs)
         for run in runs:
             path = str(run.get("workflow_path") or run["workflow"])
             identity = str(run.get("id") or run["run_id"])

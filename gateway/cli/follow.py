@@ -39,6 +39,10 @@ class Follower:
         self._logs: set[str] = set()
         self._lock = threading.Lock()
         self._open = 0
+        self.add(runs)
+
+    def add(self, runs: list[str]) -> None:
+        """Read these runs, too."""
         for run in runs:
             self._start(self._events, run)
 

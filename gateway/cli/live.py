@@ -5,6 +5,7 @@ cancel, and the second ends everything.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 import click
@@ -53,8 +54,9 @@ def follow(
     as_json: bool = False,
     places: Places | None = None,
     labels: tuple[str, ...] | None = None,
+    following: Callable[[Board], list[Json]] | None = None,
 ) -> int:
-    """Follow the runs to their end; returns the exit code.
+    """Follow the runs to their end; returns the exit code. following: finds runs that these started, to follow as well.
 
     labels: all that the runners have, where no other runner can come; a job that asks for more has its run cancelled.
     """
@@ -68,7 +70,11 @@ def follow(
     while True:
         try:
             _draw(board, view, follower, waits, fail_fast=fail_fast, labels=labels)
-            break
+            more = following(board) if following is not None else []
+            if not more:
+                break
+            board.add(more)
+            follower.add([run["id"] for run in more])
         except CannotRunError as error:
             stuck = stuck or error.told
             _cancel(client, board)

@@ -108,6 +108,7 @@ def _execute(
     progress: str | None,
     as_json: bool,
 ) -> int:
+    from gateway.cli.following import Following
     from gateway.cli.live import INTERRUPTED, follow
 
     for line in plan.snapshot.left_out:
@@ -122,7 +123,8 @@ def _execute(
     for each in started:
         click.echo(_headline(plan, each, url=detach), err=as_json)
     have = None if detach else (*default_labels(), *extra)
-    code = follow(client, started, progress=progress, detach=detach, as_json=as_json, places=places(plan), labels=have)
+    following = None if detach else Following(client, plan).of
+    code = follow(client, started, progress=progress, detach=detach, as_json=as_json, places=places(plan), labels=have, following=following)
     if own is not None and not detach and code == INTERRUPTED:
         own.kill()
     return code

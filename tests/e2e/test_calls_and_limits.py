@@ -117,3 +117,24 @@ def test_a_workflow_of_another_repository_is_refused_with_its_place(place):
     assert said.code == 1
     assert ".github/workflows/ci.yml:14:11: the reusable workflow" in said.err
     assert "[WF203]" in said.err
+
+
+def test_what_listens_to_a_run_is_followed_to_its_end_too(place):
+    """`run` ends when the workflow that listens to the first one is done, and both are told."""
+    place.workflow(ONE_AT_A_TIME.replace("on: push", "name: First\non: push"), "first.yml")
+    place.workflow(
+        """
+name: Second
+on: {workflow_run: {workflows: [First], types: [completed]}}
+jobs:
+  tell:
+    runs-on: ubuntu-latest
+    steps: [{run: "echo after ${{ github.event.workflow_run.name }} ${{ github.event.workflow_run.conclusion }}"}]
+""",
+        "second.yml",
+    )
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    assert "| after First success" in said.out
+    assert {run["workflow"]: run["conclusion"] for run in place("runs", "list", "--json").json()} == {"First": "success", "Second": "success"}
+    assert place("check").code == 0
