@@ -136,5 +136,8 @@ jobs:
     said = place("run", "--progress", "plain")
     assert said.code == 0, said.out + said.err
     assert "| after First success" in said.out
-    assert {run["workflow"]: run["conclusion"] for run in place("runs", "list", "--json").json()} == {"First": "success", "Second": "success"}
+    assert {run["workflow"]: run["conclusion"] for run in place("runs", "list", "--json").json()} == {
+        "First": "success",
+        "Second": "success",
+    }
     assert place("check").code == 0
