@@ -34,15 +34,16 @@ class Follower:
 
     def __init__(self, client: Client, runs: dict[str, int]) -> None:
         self._client = client
-        self._followed = runs
+        self._followed: dict[str, int] = {}
         self._news: queue.Queue[Seen | CliError | None] = queue.Queue(maxsize=20_000)
         self._logs: set[str] = set()
         self._lock = threading.Lock()
         self._open = 0
         self.add(runs)
 
-    def add(self, runs: list[str]) -> None:
+    def add(self, runs: dict[str, int]) -> None:
         """Read these runs, too."""
+        self._followed.update(runs)
         for run in runs:
             self._start(self._events, run)
 

@@ -74,7 +74,7 @@ def follow(
             if not more:
                 break
             board.add(more)
-            follower.add([run["id"] for run in more])
+            follower.add({run["id"]: run["run_attempt"] for run in more})
         except CannotRunError as error:
             stuck = stuck or error.told
             _cancel(client, board)
