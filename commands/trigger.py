@@ -63,14 +63,12 @@ class RepositoryFacts(msgspec.Struct, frozen=True):
 
 
 class TriggerRequest(msgspec.Struct, frozen=True):
-    """An event with all that runs of it need.
+    """An event of a repository with the workflow files of its commit, and all else that runs of it need.
 
-    key: identifies the event within the tenant (Idempotency-Key with its scope, or a delivery id); one run a workflow
-    comes of it. called: files of the commit that answer no event here and may be called. changed_paths: for path filters;
+    called: files of the commit that answer no event here and may be called. changed_paths: for path filters;
     None: unknown, then path filters let everything pass. jobs and matrix narrow the plan (`run -j`, `--matrix`).
     """
 
-    key: str
     repository: RepositoryFacts
     source_url: str
     sha: str
@@ -120,9 +118,13 @@ class _Match(msgspec.Struct, frozen=True):
 
 
 async def trigger(
-    handler: Handler, blobs: Blobs, request: TriggerRequest, origin: Origin, *, untrusted_values: str = "warn"
+    handler: Handler, blobs: Blobs, request: TriggerRequest, key: str, origin: Origin, *, untrusted_values: str = "warn"
 ) -> TriggerOutcome:
-    """Start the runs of an event. Raises StoreUnavailable; then nothing was acknowledged and it may be sent again."""
+    """Start the runs of an event. Raises StoreUnavailable; then nothing was acknowledged and it may be sent again.
+
+    key: identifies the event within the tenant (Idempotency-Key with its scope, or a delivery id); one run a workflow comes
+    of it.
+    """
     matches, rejected, diagnostics = select(request, untrusted_values)
     if any(diagnostic.severity == "error" for diagnostic in diagnostics):
         return TriggerOutcome(diagnostics=tuple(diagnostics))
@@ -135,7 +137,14 @@ async def trigger(
     listeners = await _listeners(blobs, request)
     for match in matches:
         command = await _command(
-            blobs, request, match, tenant=origin.tenant, repository=repository_id, payload=payload, payload_digest=payload_digest
+            blobs,
+            request,
+            match,
+            key=f"{key}|{match.file.path}",
+            tenant=origin.tenant,
+            repository=repository_id,
+            payload=payload,
+            payload_digest=payload_digest,
         )
         name = match.workflow.name or match.file.path
         command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners))
@@ -196,13 +205,13 @@ async def _command(
     request: TriggerRequest,
     match: _Match,
     *,
+    key: str,
     tenant: str,
     repository: UUID,
     payload: bytes,
     payload_digest: str,
 ) -> TriggerRun:
     plan, source = await asyncio.gather(blobs.put(_ENCODER.encode(match.workflow)), blobs.put(match.file.text.encode()))
-    key = f"{request.key}|{match.file.path}"
     return TriggerRun(
         run=ids.run_id(tenant, key),
         repository=repository,

@@ -53,12 +53,13 @@ WorkflowEvent = WorkflowRegistered | WorkflowSourceChanged | WorkflowEnabled | W
 
 
 class Workflow(msgspec.Struct, frozen=True, gc=False):
-    """A workflow file's state. runs: the number of the last run."""
+    """A workflow file's state. runs: the number of the last run; version: of the stream."""
 
     name: str
     source: str
     enabled: bool = True
     runs: int = 0
+    version: int = 1
 
 
 def decide_repository(state: RepositoryRegistered | None, command: RegisterRepository) -> Decision:
@@ -80,6 +81,9 @@ def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEna
         case SetWorkflowEnabled():
             if state is None:
                 return Refusal("workflow_not_found", f"there is no workflow {command.workflow}", state="absent")
+            if command.versions is not None and state.version not in command.versions:
+                message = f"workflow {command.workflow} is at version {state.version}, which If-Match does not name"
+                return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")
             if state.enabled == command.enabled:
                 return REPEAT
             return Decision((WorkflowEnabled() if command.enabled else WorkflowDisabled(),))
@@ -105,12 +109,13 @@ def evolve_workflow(_stream: UUID, state: Workflow | None, event: WorkflowEvent)
     if isinstance(event, WorkflowRegistered):
         return Workflow(event.name, event.source)
     assert state is not None, "a workflow's stream begins with WorkflowRegistered"  # noqa: S101 - a fact, not a check
+    version = state.version + 1
     match event:
         case WorkflowSourceChanged():
-            return replace(state, name=event.name, source=event.source)
+            return replace(state, name=event.name, source=event.source, version=version)
         case WorkflowEnabled():
-            return replace(state, enabled=True)
+            return replace(state, enabled=True, version=version)
         case WorkflowDisabled():
-            return replace(state, enabled=False)
+            return replace(state, enabled=False, version=version)
         case RunNumbered():
-            return replace(state, runs=event.number)
+            return replace(state, runs=event.number, version=version)

@@ -132,10 +132,11 @@ class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tr
 
 
 class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
-    """Enable or disable a workflow."""
+    """Enable or disable a workflow. versions: only where its stream is at one of these; None: wherever it is."""
 
     workflow: UUID
     enabled: bool
+    versions: tuple[int, ...] | None = None
 
 
 class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

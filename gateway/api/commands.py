@@ -5,6 +5,7 @@ an Idempotency-Key; its scope is tenant, route and target, and what it starts is
 one. It must never act without the caller's identity in the envelope.
 """
 
+import re
 import secrets
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from commands.handle import Handler, Origin, Outcome
-from commands.trigger import RepositoryFacts, TriggerOutcome, TriggerRequest, WorkflowFile, trigger
+from commands.trigger import TriggerOutcome, TriggerRequest, trigger
 from domain import ids
 from domain.ports import Blobs
 from domain.refusals import Refusal
@@ -25,25 +26,6 @@ from gateway.refusals import Refusals
 
 TRIGGER_BYTES_MAX = 32 * 1024 * 1024
 KEY_LENGTH_MAX = 255
-
-
-class StartRuns(msgspec.Struct, frozen=True):
-    """`POST /api/v1/runs`: an event of a repository with the workflow files of its commit. See commands.trigger."""
-
-    repository: RepositoryFacts
-    source_url: str
-    sha: str
-    ref: str
-    event: str
-    workflows: tuple[WorkflowFile, ...]
-    payload: dict[str, Any] = {}
-    inputs: dict[str, Any] = {}
-    changed_paths: tuple[str, ...] | None = None
-    jobs: tuple[str, ...] = ()
-    matrix: dict[str, tuple[str, ...]] = {}
-    head_ref: str = ""
-    base_ref: str = ""
-    called: tuple[WorkflowFile, ...] = ()
 
 
 class StartedRun(msgspec.Struct, frozen=True):
@@ -122,7 +104,7 @@ class Commands:
                 role="admin",
                 summary="Start the runs of an event",
                 handle=self.start_runs,
-                body=StartRuns,
+                body=TriggerRequest,
                 answers=StartedRuns,
                 status=202,
                 limit_bytes=TRIGGER_BYTES_MAX,
@@ -160,18 +142,12 @@ class Commands:
             Route(method="DELETE", path=runner, role="admin", summary="Remove a runner for good", handle=self.remove, status=204),
         ]
 
-    async def start_runs(self, request: Request, body: StartRuns) -> Reply:
+    async def start_runs(self, request: Request, body: TriggerRequest) -> Reply:
         """Start the runs of an event, or answer as the first time."""
         key = idempotency_key(request)
         scope = f"{self._tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
-        facts = {name: getattr(body, name) for name in StartRuns.__struct_fields__}
-        outcome = await trigger(
-            self._handler,
-            self._blobs,
-            TriggerRequest(key=scope, **facts),
-            self._origin(request, scope, key),
-            untrusted_values=self._untrusted_values,
-        )
+        origin = self._origin(request, scope, key)
+        outcome = await trigger(self._handler, self._blobs, body, scope, origin, untrusted_values=self._untrusted_values)
         await self._raise_for(request, body, outcome)
         runs = tuple(
             StartedRun(run.run, run.number, run.workflow, run.position, f"{self._public_url}/api/v1/runs/{run.run}") for run in outcome.runs
@@ -222,7 +198,7 @@ class Commands:
     async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
         """Switch a workflow on or off; what already runs goes on."""
         workflow = request.params[0]
-        outcome = await self._handle(request, SetWorkflowEnabled(workflow, enabled=body.enabled), workflow)
+        outcome = await self._handle(request, SetWorkflowEnabled(workflow, enabled=body.enabled, versions=if_match(request)), workflow)
         return answer(Accepted(workflow, outcome.position), 200, (position_header(outcome.position),))
 
     async def drain(self, request: Request, _body: None) -> Reply:
@@ -253,11 +229,13 @@ class Commands:
 
     async def _carried_out(self, request: Request, command: Any, target: UUID, origin: Origin) -> Outcome:
         outcome = await self._handler.handle(command, origin)
+        if outcome.refusal is not None and outcome.refusal.code == "version_mismatch":
+            raise problem(412, outcome.refusal.code, outcome.refusal.message, hint=outcome.refusal.help or "")
         if outcome.refusal is not None:
             raise await self._refused(request, type(command).__name__, str(target), outcome.refusal)
         return outcome
 
-    async def _raise_for(self, request: Request, body: StartRuns, outcome: TriggerOutcome) -> None:
+    async def _raise_for(self, request: Request, body: TriggerRequest, outcome: TriggerOutcome) -> None:
         broken = errors(outcome.diagnostics)
         if broken:
             raise problem(
@@ -295,6 +273,15 @@ def idempotency_key(request: Request) -> str:
             422, "bad_idempotency_key", "the Idempotency-Key is too long or not printable", hint=f"at most {KEY_LENGTH_MAX} characters"
         )
     return given
+
+
+def if_match(request: Request) -> tuple[int, ...] | None:
+    """The versions that If-Match names, by our ETags; None where any is welcome. What is no ETag of ours matches nothing."""
+    given = request.headers.get(b"if-match", b"*").decode("latin-1").strip()
+    if given == "*":
+        return None
+    tags = [tag.strip() for tag in given.split(",")]
+    return tuple(int(tag[1:-1]) for tag in tags if re.fullmatch(r'"[0-9]{1,18}"', tag))
 
 
 def position_header(position: int) -> tuple[bytes, bytes]:

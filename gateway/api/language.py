@@ -137,7 +137,6 @@ def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
 def planned(body: PlanRuns) -> PlannedRuns:
     """What the event would start."""
     request = TriggerRequest(
-        key="plan",
         repository=RepositoryFacts("", "", ""),
         source_url="",
         sha="",

@@ -61,7 +61,6 @@ def make(ask: Ask) -> Plan:
     repository = trigger.RepositoryFacts(taken.repository.full_name, "local", str(taken.mirror), taken.repository.default_branch)
     head_ref, base_ref = _pull_request_refs(payload)
     request = trigger.TriggerRequest(
-        key="plan",
         repository=repository,
         source_url=str(taken.mirror),
         sha=taken.sha,

@@ -33,10 +33,9 @@ class System:
         self.clock = FixedClock()
         self.handler = Handler(self.store, self.clock, self.blobs)
 
-    async def push(self, text: str = CHAIN, **changes: Any) -> Any:
+    async def push(self, text: str = CHAIN, key: str = "k1", **changes: Any) -> Any:
         """What comes of a push."""
         request = TriggerRequest(
-            key="k1",
             repository=RepositoryFacts("acme/pay", "local", "/clone"),
             source_url="/mirror",
             sha="1" * 40,
@@ -45,7 +44,7 @@ class System:
             workflows=(WorkflowFile(".github/workflows/ci.yml", text),),
             payload={"pusher": "x"},
         )
-        return await trigger(self.handler, self.blobs, msgspec.structs.replace(request, **changes), ORIGIN)
+        return await trigger(self.handler, self.blobs, msgspec.structs.replace(request, **changes), key, ORIGIN)
 
     async def types(self) -> list[str]:
         """The types of all events."""

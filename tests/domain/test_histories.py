@@ -42,6 +42,7 @@ REFUSALS = (
     "foreign_job",
     "workflow_disabled",
     "workflow_not_found",
+    "version_mismatch",
     "runner_not_found",
     "runner_retired",
     "bad_slots",

@@ -229,10 +229,11 @@ class World:
         return workflow, drive(self.blobs.put(msgspec.json.encode(workflow)))
 
     def switch(self) -> None:
-        """A workflow is enabled or disabled, known or not."""
+        """A workflow is enabled or disabled, known or not, sometimes only in a version that it had once."""
         repository = ids.repository_id("default", "local", "acme/pay")
         path = self.pick((*tuple(WORKFLOWS)[:2], "unknown"))
-        self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0))
+        versions = (1,) if self.draw(4) == 0 else None
+        self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0, versions))
 
     def runner(self) -> None:
         """Runners register, come, go, pause; one is unknown."""

@@ -51,7 +51,7 @@ async def test_health_and_the_document_are_public(gateway: Gateway) -> None:
     document = (await gateway.request("GET", "/openapi.json", role=None)).json
     assert document["openapi"].startswith("3.1")
     assert "requestBody" in document["paths"]["/runner/v1/acquire"]["post"]
-    assert "StartRuns" in document["components"]["schemas"]
+    assert "TriggerRequest" in document["components"]["schemas"]
 
 
 async def test_a_body_that_is_too_long_is_refused_as_it_arrives(gateway: Gateway) -> None:
