@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from domain.ports import StoreUnavailable
-from gateway.address import is_loopback
+from gateway.address import is_loopback, without_password
 from gateway.auth import ensure_tokens
 
 if TYPE_CHECKING:
@@ -110,7 +110,12 @@ async def running(
         stack.push_async_callback(listening.stop)
         stack.push_async_callback(system.quiesce)
         stack.push_async_callback(end_runners, local, system.left)
-        embedded.lock.announce(url)
+        # The embedded servers' URLs are good only for whoever may read the lock's file; those of others hold passwords.
+        embedded.lock.announce(
+            url,
+            without_password(settings.database_url) if settings.database_url else places.database_url,
+            without_password(settings.nats_url) if settings.nats_url else places.nats_url,
+        )
         token = (settings.data / "token").read_text().strip()
         yield Stack(url, token, labels, embedded, system.agents, local, servers_seconds)
 

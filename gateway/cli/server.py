@@ -85,7 +85,7 @@ def down(*, data: Path | None) -> int:
 @data_option()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def status(*, data: Path | None, as_json: bool) -> int:
-    """Show the server of a data directory: where it listens, since when, and its runners."""
+    """Show the server of a data directory: where it listens, since when, its database and NATS, and its runners."""
     directory = settings(data).data
     client = running_server(directory)
     owner = server_of(directory)
@@ -96,14 +96,26 @@ def status(*, data: Path | None, as_json: bool) -> int:
             click.echo(f"no server runs on {directory}; start one: ledgermill up", err=True)
         return Exit.NOT_FOUND
     runners = list(client.items("/runners"))
+    parked = sum(len(view["parked"]) for view in client.get("/projections")["items"])
     if as_json:
         from gateway.cli.render import print_json
 
         since = owner.since.isoformat() if owner.since else None
-        print_json({"running": True, "pid": owner.pid, "url": owner.url, "since": since, "data": str(directory), "runners": runners})
+        servers = {"database_url": owner.database_url, "nats_url": owner.nats_url}
+        print_json(
+            {"running": True, "pid": owner.pid, "url": owner.url, "since": since, "data": str(directory)}
+            | servers
+            | {"parked_streams": parked, "runners": runners}
+        )
         return Exit.OK
     click.echo(f"  gateway   {owner.url}   pid {owner.pid}" + (f"   since {owner.since:%Y-%m-%d %H:%M:%S} UTC" if owner.since else ""))
     click.echo(f"  data      {directory}")
+    if owner.database_url:
+        click.echo(f"  postgres  {owner.database_url}")
+    if owner.nats_url:
+        click.echo(f"  nats      {owner.nats_url}")
+    if parked:
+        click.echo(f"  views     {parked} parked streams: ledgermill projection list")
     for runner in runners:
         click.echo(f"  runner    {runner['name']}  {runner['state']}  labels: {', '.join(runner['labels'])}")
     return Exit.OK

@@ -19,11 +19,16 @@ PROBE_SECONDS_MAX = 0.25  # somebody who only asks for the owner holds a shared 
 
 
 class Owner(NamedTuple):
-    """Who holds a data directory. pid is None only in the instant before the holder has written its name."""
+    """Who holds a data directory. pid is None only in the instant before the holder has written its name.
+
+    database_url, nats_url: the servers that it works on, once it serves.
+    """
 
     pid: int | None
     url: str | None
     since: datetime | None
+    database_url: str | None = None
+    nats_url: str | None = None
 
     def __str__(self) -> str:
         """`pid 4711, since 2026-11-21 09:12 UTC, http://127.0.0.1:7300`."""
@@ -40,9 +45,13 @@ class DataLock:
         self._since = datetime.now(UTC)
         self.announce(None)
 
-    def announce(self, url: str | None) -> None:
-        """Write the server's HTTP address beside pid and time, for those whom the lock turns away."""
-        text = json.dumps({"pid": os.getpid(), "url": url, "since": self._since.isoformat()}).encode()
+    def announce(self, url: str | None, database_url: str | None = None, nats_url: str | None = None) -> None:
+        """Write where the server listens and what it works on, beside pid and time, for those whom the lock turns away.
+
+        Only the owner of the directory can read it.
+        """
+        said = {"pid": os.getpid(), "url": url, "since": self._since.isoformat(), "database_url": database_url, "nats_url": nats_url}
+        text = json.dumps(said).encode()
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 
@@ -115,6 +124,6 @@ def unusable(data: Path, error: OSError) -> EmbeddedError:
 def _read(descriptor: int) -> Owner:
     try:
         text = json.loads(os.pread(descriptor, 4096, 0))
-        return Owner(text["pid"], text["url"], datetime.fromisoformat(text["since"]))
+        return Owner(text["pid"], text["url"], datetime.fromisoformat(text["since"]), text.get("database_url"), text.get("nats_url"))
     except (ValueError, KeyError):
         return Owner(None, None, None)

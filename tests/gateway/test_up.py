@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 READY_SECONDS_MAX = 60
@@ -136,7 +139,15 @@ def test_a_detached_server_is_stopped_by_down(tmp_path: Path) -> None:
     )
     assert "Ready in" in started.stdout
     shown = subprocess.run([*LEDGERMILL, "status", "--json", *place], capture_output=True, text=True, check=True)
-    assert json.loads(shown.stdout)["running"] is True
+    status = json.loads(shown.stdout)
+    assert (status["running"], status["parked_streams"]) == (True, 0)
+    with psycopg.connect(status["database_url"]) as connection:
+        assert connection.execute("SELECT count(*) FROM public.events_json").fetchone() is not None
+    with socket.create_connection((urlsplit(status["nats_url"]).hostname, urlsplit(status["nats_url"]).port)) as nats:
+        assert nats.recv(4) == b"INFO"
+    told = subprocess.run([*LEDGERMILL, "status", *place], capture_output=True, text=True, check=True)
+    assert f"postgres  {status['database_url']}" in told.stdout
+    assert f"nats      {status['nats_url']}" in told.stdout
     for words in ("stopped", "no server runs"):
         stopped = subprocess.run([*LEDGERMILL, "down", *place], capture_output=True, text=True, check=True)
         assert words in stopped.stderr
