@@ -156,7 +156,7 @@ async def test_a_rebuild_parks_what_the_live_view_parks(
 ) -> None:
     """Rebuilt equals incremental for code that is wrong too; and a rebuild by right code leaves nothing parked."""
     world = history(seed=26, steps=200)
-    bad = poisoned(STATUS, lambda event: event.type in {"NodeExpanded", "AttemptLost"} and event.position % 2 == 0)
+    bad = poisoned(STATUS, lambda event: event.type in {"NodeExpanded", "JobAcquired"} and event.position % 2 == 0)
     async with projecting(world.store, (bad,)):
         grown, parked = await content(pool, STATUS), [msgspec.structs.replace(each, parked_at=AT) for each in await parked_streams(pool)]
     assert len({each.type for each in parked}) == 2
