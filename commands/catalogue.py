@@ -75,6 +75,7 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.TriggerRun: ("workflow", "workflow"),
     run.SetWorkflowEnabled: ("workflow", "workflow"),
     run.RegisterRepository: ("repository", "repository"),
+    run.ChangeRepository: ("repository", "repository"),
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
     run.ClaimSlots: ("runner", "runner"),

@@ -132,7 +132,7 @@ async def trigger(
     repository_id = ids.repository_id(origin.tenant, repository.provider, repository.full_name)
     register = RegisterRepository(repository_id, repository.full_name, repository.provider, repository.clone_url, repository.default_branch)
     payload = _ENCODER.encode(request.payload)
-    payload_digest, _ = await asyncio.gather(blobs.put(payload), handler.handle(register, origin))
+    payload_digest, registered = await asyncio.gather(blobs.put(payload), handler.handle(register, origin))
     runs: list[TriggeredRun] = []
     listeners = await _listeners(blobs, request)
     for match in matches:
@@ -147,7 +147,7 @@ async def trigger(
             payload_digest=payload_digest,
         )
         name = match.workflow.name or match.file.path
-        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners))
+        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners), retry=registered.state.retry)
         started = await _start(handler, command, origin)
         if isinstance(started, Refusal):
             return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)

@@ -15,12 +15,13 @@ from domain.run import events as run
 
 REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RepositoryRegistered": (repository.RepositoryRegistered, 1),
+    "RepositorySettingsChanged": (repository.RepositorySettingsChanged, 1),
     "WorkflowRegistered": (repository.WorkflowRegistered, 1),
     "WorkflowSourceChanged": (repository.WorkflowSourceChanged, 1),
     "WorkflowEnabled": (repository.WorkflowEnabled, 1),
     "WorkflowDisabled": (repository.WorkflowDisabled, 1),
     "RunNumbered": (repository.RunNumbered, 1),
-    "RunTriggered": (run.RunTriggered, 1),
+    "RunTriggered": (run.RunTriggered, 2),
     "FollowersFixed": (run.FollowersFixed, 1),
     "RunPlanned": (run.RunPlanned, 2),
     "NodeExpanded": (run.NodeExpanded, 1),
@@ -74,6 +75,7 @@ NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for 
 
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
+    ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }
 """(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.refusals import REPEAT, Decision, Refusal
-from domain.run.commands import RegisterRepository, SetWorkflowEnabled, StartRun, TriggerRun
+from domain.run.commands import ChangeRepository, RegisterRepository, SetWorkflowEnabled, StartRun, TriggerRun
 
 
 class RepositoryRegistered(msgspec.Struct, frozen=True, gc=False):
@@ -16,6 +16,12 @@ class RepositoryRegistered(msgspec.Struct, frozen=True, gc=False):
     provider: str
     clone_url: str
     default_branch: str = "main"
+
+
+class RepositorySettingsChanged(msgspec.Struct, frozen=True, gc=False):
+    """What holds for all runs of the repository from now on. retry: the retry policy of its jobs as text, "": the default."""
+
+    retry: str
 
 
 class WorkflowRegistered(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +58,16 @@ class RunNumbered(msgspec.Struct, frozen=True, gc=False):
 WorkflowEvent = WorkflowRegistered | WorkflowSourceChanged | WorkflowEnabled | WorkflowDisabled | RunNumbered
 
 
+RepositoryEvent = RepositoryRegistered | RepositorySettingsChanged
+
+
+class Repository(msgspec.Struct, frozen=True, gc=False):
+    """A repository's state. retry: see RepositorySettingsChanged."""
+
+    registered: RepositoryRegistered
+    retry: str = ""
+
+
 class Workflow(msgspec.Struct, frozen=True, gc=False):
     """A workflow file's state. runs: the number of the last run; version: of the stream."""
 
@@ -62,15 +78,22 @@ class Workflow(msgspec.Struct, frozen=True, gc=False):
     version: int = 1
 
 
-def decide_repository(state: RepositoryRegistered | None, command: RegisterRepository) -> Decision:
-    """Register a repository; what is known already, and the same, gives no event."""
-    known = RepositoryRegistered(command.full_name, command.provider, command.clone_url, command.default_branch)
-    return REPEAT if state == known else Decision((known,))
+def decide_repository(state: Repository | None, command: RegisterRepository | ChangeRepository) -> Decision | Refusal:
+    """Register a repository or change its settings; what is known already, and the same, gives no event."""
+    if isinstance(command, RegisterRepository):
+        known = RepositoryRegistered(command.full_name, command.provider, command.clone_url, command.default_branch)
+        return REPEAT if state is not None and state.registered == known else Decision((known,))
+    if state is None:
+        return Refusal("repository_not_found", f"there is no repository {command.repository}", state="absent")
+    return REPEAT if state.retry == command.retry else Decision((RepositorySettingsChanged(command.retry),))
 
 
-def evolve_repository(_state: RepositoryRegistered | None, event: RepositoryRegistered) -> RepositoryRegistered:
-    """The last registration counts."""
-    return event
+def evolve_repository(state: Repository | None, event: RepositoryEvent) -> Repository:
+    """The last registration counts; settings stay."""
+    if isinstance(event, RepositoryRegistered):
+        return Repository(event, state.retry if state is not None else "")
+    assert state is not None, "a repository's stream begins with RepositoryRegistered"  # noqa: S101 - a fact, not a check
+    return replace(state, retry=event.retry)
 
 
 def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEnabled) -> Decision | Refusal:

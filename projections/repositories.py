@@ -11,7 +11,7 @@ from projections.table import Key, Rule, Table, View, by_stream
 
 
 class RepositoryRow(msgspec.Struct, gc=False):
-    """A repository. version: of its stream."""
+    """A repository. retry: the retry policy of its jobs as text, "": the default. version: of its stream."""
 
     id: UUID
     tenant: str
@@ -21,6 +21,7 @@ class RepositoryRow(msgspec.Struct, gc=False):
     default_branch: str
     created_at: datetime
     version: int
+    retry: str
 
 
 class WorkflowRow(msgspec.Struct, gc=False):
@@ -42,7 +43,23 @@ class WorkflowRow(msgspec.Struct, gc=False):
 def _repository(row: RepositoryRow | None, event: Recorded, key: Key) -> RepositoryRow:
     data: repository.RepositoryRegistered = event.data
     made = row.created_at if row else event.meta.at
-    return RepositoryRow(key, event.meta.tenant, data.full_name, data.provider, data.clone_url, data.default_branch, made, event.version)
+    return RepositoryRow(
+        id=key,
+        tenant=event.meta.tenant,
+        full_name=data.full_name,
+        provider=data.provider,
+        clone_url=data.clone_url,
+        default_branch=data.default_branch,
+        created_at=made,
+        version=event.version,
+        retry=row.retry if row else "",
+    )
+
+
+def _repository_changed(row: RepositoryRow | None, event: Recorded, _key: Key) -> RepositoryRow | None:
+    if row is not None:
+        row.retry, row.version = event.data.retry, event.version
+    return row
 
 
 def _workflow(_row: WorkflowRow | None, event: Recorded, key: Key) -> WorkflowRow:
@@ -91,7 +108,10 @@ REPOSITORY_TABLE = Table(
     "repositories",
     RepositoryRow,
     ("id",),
-    {repository.RepositoryRegistered: Rule(_repository, by_stream)},
+    {
+        repository.RepositoryRegistered: Rule(_repository, by_stream),
+        repository.RepositorySettingsChanged: Rule(_repository_changed, by_stream),
+    },
     indexes=("(tenant, full_name)",),
 )
 WORKFLOW_TABLE = Table(

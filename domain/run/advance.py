@@ -22,7 +22,7 @@ from domain.run import events as e
 from domain.run.evolve import evolve
 from domain.run.state import Node, Run, ancestors
 from domain.scheduling.lanes import lane_of
-from domain.workflow import calls, contexts, plan
+from domain.workflow import calls, contexts, plan, retry_policy
 from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
 
@@ -156,6 +156,7 @@ def _open(run: Run, node: Node, sources: Sources) -> Opened:
         ancestors(run, key),
         cancelled=run.cancelled or _is_cancelled(run, key),
         matrix_filter=run.matrix or None,
+        retry=retry_policy.parse(run.facts.retry),
     )
     sole = ids.job_id(run.run, run.run_attempt, key, "")
     match verdict:

@@ -14,7 +14,7 @@ class TriggerRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     run: ids.run_id(tenant, trigger key); the key is an Idempotency-Key with its scope, or delivery id + workflow path,
     or schedule entry + time. workflow_ast: the parsed file (it passed validation and its trigger matched). followers: what
-    listens to its runs.
+    listens to its runs. retry: the repository's policy.
     """
 
     run: UUID
@@ -33,6 +33,7 @@ class TriggerRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     request: str
     workflow_ast: Workflow
     payload_json: dict[str, Any] = {}
+    retry: str = ""
     head_ref: str = ""
     base_ref: str = ""
     inputs: dict[str, Any] = {}
@@ -129,6 +130,13 @@ class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tr
     provider: str
     clone_url: str
     default_branch: str = "main"
+
+
+class ChangeRepository(msgspec.Struct, frozen=True, gc=False):
+    """Change a repository's settings. retry: as `LEDGERMILL_RETRY` writes it, already checked; "": the default policy."""
+
+    repository: UUID
+    retry: str
 
 
 class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):

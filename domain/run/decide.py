@@ -62,6 +62,7 @@ def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | R
         inputs=t.inputs,
         title=t.title,
         trigger=t.trigger,
+        retry=t.retry,
     )
     followed = () if t.followers is None else (t.followers,)
     planned = e.RunPlanned(1, t.plan, plan.nodes(t.workflow_ast, t.jobs), t.matrix, expires_at=origin.at + RUN_MAX)

@@ -18,7 +18,8 @@ class RunTriggered(RunEvent, frozen=True):
 
     payload: digest of the blob with the event's payload (`github.event`), payload_bytes its size. source: digest of the
     workflow file's text; source_url: where a runner fetches the commit. name: the workflow's name. title: what people
-    see (commit subject or pull request title is user text, so it is the workflow's `run-name` or name only).
+    see (commit subject or pull request title is user text, so it is the workflow's `run-name` or name only). retry: the
+    repository's retry policy as text, "": the default.
     """
 
     repository: UUID
@@ -40,6 +41,7 @@ class RunTriggered(RunEvent, frozen=True):
     inputs: dict[str, Any] = {}
     title: str = ""
     trigger: str = ""
+    retry: str = ""
 
 
 class Follower(msgspec.Struct, frozen=True, gc=False):

@@ -101,6 +101,7 @@ def follow(
                 workflow_ast=workflow,
                 payload_json=dict(event),
                 trigger=key,
+                retry=facts.retry,
                 followers=fixed(workflow.name or follower.path, run.followers.level + 1, known),
             )
         )

@@ -189,13 +189,13 @@ class Evaluator:
             return value.lower() == "true"
         raise PlanError("WF106", f'"{what}" is "{to_text(value)[:50]}", and must be true or false', key)
 
-    def retry(self, job: Job) -> RetryPolicy:
-        """The retry policy of the job's env, or the default one."""
+    def retry(self, job: Job, default: RetryPolicy) -> RetryPolicy:
+        """The retry policy of the job's env; what that leaves out is as by default."""
         written = job.env.get(retry_policy.VARIABLE) if isinstance(job.env, dict) else None
         if written is None:
-            return RetryPolicy()
+            return default
         try:
-            return retry_policy.parse(self.text("env", written))
+            return retry_policy.parse(self.text("env", written), default)
         except ValueError as error:
             raise PlanError("WF105", f'{retry_policy.VARIABLE} of job "{job.key}": {error}', "env") from None
 

@@ -131,11 +131,13 @@ def expand(
     *,
     cancelled: bool = False,
     matrix_filter: Mapping[str, tuple[str, ...]] | None = None,
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
 ) -> Expanded | Called | Skipped | Broken:
     """What the node `key` becomes now that all its needs are done.
 
     contexts: github, inputs, vars and needs. ancestors: results of all transitive needs, which the status functions look
-    at. matrix_filter: keep only combinations with one of these values (as text) for each axis that they have.
+    at. matrix_filter: keep only combinations with one of these values (as text) for each axis that they have. retry: the
+    policy of jobs that do not set their own.
     """
     root = workflow
     workflow, job = calls.definition(root, key)
@@ -147,7 +149,7 @@ def expand(
     if not holds:
         return _skipped(job, ancestors, trace)
     try:
-        return _expanded(root, key, Evaluator(contexts), trace, matrix_filter or {})
+        return _expanded(root, key, Evaluator(contexts), trace, matrix_filter or {}, retry=retry)
     except PlanError as error:
         return Broken(error.diagnostic(workflow, job))
 
@@ -180,7 +182,13 @@ def _skipped(job: Job, ancestors: Mapping[str, str], trace: tuple[Trace, ...]) -
 
 
 def _expanded(
-    root: Workflow, key: str, evaluator: Evaluator, trace: tuple[Trace, ...], matrix_filter: Mapping[str, tuple[str, ...]]
+    root: Workflow,
+    key: str,
+    evaluator: Evaluator,
+    trace: tuple[Trace, ...],
+    matrix_filter: Mapping[str, tuple[str, ...]],
+    *,
+    retry: RetryPolicy,
 ) -> Expanded | Called | Skipped:
     _, job = calls.definition(root, key)
     strategy = evaluator.strategy(job)
@@ -196,7 +204,7 @@ def _expanded(
         context = shaping.strategy(fail_fast=strategy.fail_fast, index=index, total=total, max_parallel=strategy.max_parallel)
         places.append((combination, evaluator.within(combination, context)))
     if job.uses is None:
-        instances = tuple(_instance(job, within, combination) for combination, within in places)
+        instances = tuple(_instance(job, within, combination, retry) for combination, within in places)
         return Expanded(instances, trace, strategy.fail_fast, strategy.max_parallel)
     prefixes = [f"{key}.{index}" for index in range(len(combinations))] or [key]
     found = [_call(root, job, prefix, within, combination) for prefix, (combination, within) in zip(prefixes, places, strict=True)]
@@ -213,7 +221,7 @@ def _chosen(combination: dict[str, Any], matrix_filter: Mapping[str, tuple[str, 
     return all(matrices.value_text(combination[name]) in values for name, values in matrix_filter.items() if name in combination)
 
 
-def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> Instance:
+def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any], retry: RetryPolicy) -> Instance:
     return Instance(
         instance=matrices.instance_text(combination),
         matrix=combination,
@@ -222,7 +230,7 @@ def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> In
         timeout_seconds=evaluator.minutes(job, "timeout-minutes", job.timeout_minutes) * 60,
         cancel_timeout_seconds=evaluator.minutes(job, "cancel-timeout-minutes", job.cancel_timeout_minutes) * 60,
         continue_on_error=evaluator.flag(job, "continue-on-error", job.continue_on_error),
-        retry=evaluator.retry(job),
+        retry=evaluator.retry(job, retry),
         steps=planned_steps(job),
         concurrency=evaluator.concurrency(job.concurrency),
     )

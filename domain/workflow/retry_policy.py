@@ -1,6 +1,6 @@
 """The retry policy that a job sets for itself in its `env`: `LEDGERMILL_RETRY: "max=3 on=lost,failed backoff=5s"`.
 
-It stands in `env` so that GitHub, which does not know it, runs the same file.
+It stands in `env` so that GitHub, which does not know it, runs the same file. A repository's setting is written the same.
 """
 
 import re
@@ -14,8 +14,8 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def parse(text: str) -> RetryPolicy:
-    """The policy that a text states; what it leaves out stays as it is by default. Raises ValueError with the reason."""
+def parse(text: str, default: RetryPolicy = RetryPolicy()) -> RetryPolicy:  # noqa: B008 - frozen
+    """The policy that a text states; what it leaves out is as in `default`. Raises ValueError with the reason."""
     known: dict[str, str] = {}
     for word in text.split():
         name, equals, value = word.partition("=")
@@ -24,7 +24,6 @@ def parse(text: str) -> RetryPolicy:
         if name in known:
             raise ValueError(f'"{name}" stands twice')
         known[name] = value
-    default = RetryPolicy()
     return RetryPolicy(
         attempts_max=_count(known["max"]) if "max" in known else default.attempts_max,
         on=_ends(known["on"]) if "on" in known else default.on,

@@ -17,8 +17,9 @@ from commands.trigger import TriggerOutcome, TriggerRequest, trigger
 from domain import ids
 from domain.ports import Blobs
 from domain.refusals import Refusal
-from domain.run.commands import CancelRun, NoteRunner, RerunRun, SetWorkflowEnabled
+from domain.run.commands import CancelRun, ChangeRepository, NoteRunner, RerunRun, SetWorkflowEnabled
 from domain.run.state import Run
+from domain.workflow import retry_policy
 from domain.workflow.diagnostics import as_json, errors
 from gateway.http import Reply, Request, Route, answer
 from gateway.problems import problem, refused
@@ -63,6 +64,12 @@ class ChangeWorkflow(msgspec.Struct, frozen=True):
     """`PATCH /api/v1/workflows/{id}`. A disabled workflow answers no event until it is enabled again."""
 
     enabled: bool
+
+
+class ChangeSettings(msgspec.Struct, frozen=True):
+    """`PATCH /api/v1/repositories/{id}`. retry: as `LEDGERMILL_RETRY` writes it, "": the default. It counts for new runs."""
+
+    retry: str
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -136,6 +143,15 @@ class Commands:
                 body=ChangeWorkflow,
                 answers=Accepted,
             ),
+            Route(
+                method="PATCH",
+                path="/api/v1/repositories/{id}",
+                role="admin",
+                summary="Change the settings of a repository",
+                handle=self.change_repository,
+                body=ChangeSettings,
+                answers=Accepted,
+            ),
             Route(method="POST", path=f"{runner}/drain", role="admin", summary="Give it no more jobs; it leaves", handle=self.drain),
             Route(method="POST", path=f"{runner}/pause", role="admin", summary="Give it no more jobs", handle=self.pause),
             Route(method="POST", path=f"{runner}/resume", role="admin", summary="Give it jobs again", handle=self.resume),
@@ -200,6 +216,18 @@ class Commands:
         workflow = request.params[0]
         outcome = await self._handle(request, SetWorkflowEnabled(workflow, enabled=body.enabled, versions=if_match(request)), workflow)
         return answer(Accepted(workflow, outcome.position), 200, (position_header(outcome.position),))
+
+    async def change_repository(self, request: Request, body: ChangeSettings) -> Reply:
+        """Settings of the runs to come; those that have begun keep what they began with."""
+        try:
+            retry_policy.parse(body.retry)
+        except ValueError as error:
+            place = ({"pointer": "/retry", "message": str(error)},)
+            hint = 'write it as "max=3 on=lost,failed backoff=5s cap=1m within=1h"; every part may be left out'
+            raise problem(422, "bad_retry_policy", f"the retry policy cannot be read: {error}", hint=hint, errors=place) from error
+        repository = request.params[0]
+        outcome = await self._handle(request, ChangeRepository(repository, body.retry), repository)
+        return answer(Accepted(repository, outcome.position), 200, (position_header(outcome.position),))
 
     async def drain(self, request: Request, _body: None) -> Reply:
         """It finishes what it has, then leaves."""

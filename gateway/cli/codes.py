@@ -36,6 +36,7 @@ EXPLANATIONS: dict[str, str] = {
     "RUN014": "The state that the views show is not the one that the events give, or an invariant of the log does not hold."
     " A view can be made anew with `ledgermill projection rebuild`; a broken invariant is a serious fault.",
     "RUN015": "No workflow is called so. WORKFLOW is a path, a file name with or without its ending, a name, or a prefix of an id.",
+    "RUN016": "No repository is called so. REPOSITORY is its full name, as `ledgermill repository list` shows it, or a prefix of its id.",
     "API001": "No server answers at the address. It may have been stopped; `ledgermill status` shows whether one runs.",
     "API002": "A live stream broke and could not be opened again for half a minute. The run goes on; `ledgermill watch` follows it again.",
     "SRV001": "A part of the server ended again and again, so the server gave up instead of serving half. What is acknowledged"

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "lint": ("Workflows", "gateway.cli.lint:lint", "Check workflow files."),
     "explain": ("Workflows", "gateway.cli.explain:explain", "Explain an error code."),
     "workflow": ("Workflows", "gateway.cli.workflow:workflow", "List and view workflows; enable and disable them."),
+    "repository": ("Workflows", "gateway.cli.repository:repository", "List repositories and change their settings."),
     "runs": ("Runs", "gateway.cli.runs:runs", "List, view, watch, cancel and re-run runs."),
     "watch": ("Runs", "gateway.cli.runs:watch", "Follow a run live (short for `runs watch`)."),
     "cancel": ("Runs", "gateway.cli.runs:cancel", "Cancel a run (short for `runs cancel`)."),

@@ -43,6 +43,7 @@ REFUSALS = (
     "workflow_disabled",
     "workflow_not_found",
     "version_mismatch",
+    "repository_not_found",
     "runner_not_found",
     "runner_retired",
     "bad_slots",

@@ -234,6 +234,8 @@ class World:
         path = self.pick((*tuple(WORKFLOWS)[:2], "unknown"))
         versions = (1,) if self.draw(4) == 0 else None
         self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0, versions))
+        name = self.pick(("acme/pay", "acme/pay", "acme/unknown"))
+        self.send(r.ChangeRepository(ids.repository_id("default", "local", name), self.pick(("", "max=5 on=lost,failed", "max=2"))))
 
     def runner(self) -> None:
         """Runners register, come, go, pause; one is unknown."""

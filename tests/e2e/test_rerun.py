@@ -72,3 +72,25 @@ def test_what_rerun_cannot_mean_is_refused_before_anything_is_asked(served):
     both = served("rerun", "latest/build", "--failed")
     assert (both.code, "leave --failed out" in both.err) == (64, True)
     assert served("rerun", "latest/nope").code == 5
+
+
+def test_a_repository_sets_how_often_its_jobs_are_tried(served):
+    """`repository set --retry`: a job that fails once succeeds in its second attempt, without a word in the workflow."""
+    served.workflow(
+        """\
+on: push
+jobs:
+  flaky:
+    runs-on: ubuntu-latest
+    steps:
+      - run: "[ -e PLACE ] || { touch PLACE; exit 1; }"
+""".replace("PLACE", str(served.root / "tried"))
+    )
+    (name,) = [each["full_name"] for each in served("repository", "list", "--json").json()]
+    assert served("repository", "set", name, "--retry", "max=2 on=lost,failed backoff=100ms").code == 0
+    done = served("run", "--progress", "plain")
+    assert done.code == 0, done.out + done.err
+    assert "attempt 2" in done.out
+    assert served("repository", "set", name, "--retry", "often").code == 1
+    assert served("repository", "set", name, "--retry", "").code == 0
+    assert served("repository", "list", "--json").json()[0]["retry"] == ""

@@ -142,7 +142,7 @@ def test_completion_scripts_are_printed(ledgermill, shell):
 
 def test_completion_completes_verbs():
     """What a shell asks for while a word is typed is answered with the verbs that begin so."""
-    env = {**os.environ, "_LEDGERMILL_COMPLETE": "bash_complete", "COMP_WORDS": "ledgermill rep", "COMP_CWORD": "1"}
+    env = {**os.environ, "_LEDGERMILL_COMPLETE": "bash_complete", "COMP_WORDS": "ledgermill repl", "COMP_CWORD": "1"}
     code = "import sys; from gateway.cli.main import main; sys.exit(main([]))"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "plain,replay"
