@@ -137,6 +137,7 @@ class World:
         self.log: list[Recorded] = []
         self.jobs: list[UUID] = []
         self.specs: dict[UUID, JobCreated] = {}
+        self.skipped: list[UUID] = []
         self.runs: list[UUID] = []
         self.runners = [ids.runner_id("default", f"r{n}") for n in range(3)]
         self.reached: Counter[str] = Counter()
@@ -151,6 +152,8 @@ class World:
             if event.type == "JobCreated":
                 self.jobs.append(event.stream)
                 self.specs[event.stream] = event.data
+            if event.type == "JobSkipped":
+                self.skipped.append(event.stream)
             if event.type == "RunTriggered":
                 self.runs.append(event.stream)
 
@@ -359,7 +362,8 @@ class World:
         over = [run for run in self.runs if drive(self.handler.state(run, "run")).conclusion]
         run = self.pick(over) if over and self.draw(4) else self.pick(self.runs)
         scope = self.pick(("all", "failed", "failed", "job", "job"))
-        specs = [self.specs[job] for job in self.jobs if self.specs[job].run == run]
+        jobs = self.skipped if self.draw(2) else self.jobs
+        specs = [self.specs[job] for job in jobs if self.specs[job].run == run]
         spec = self.pick(specs) if specs and self.draw(8) else None
         command = r.RerunRun(run, scope, spec.key if spec else "unknown", spec.instance if spec else "")
         self.reruns += self.draw(8) > 0
