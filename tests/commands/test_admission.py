@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from commands.handle import Origin
 from commands.reactor import Reactor
+from domain import ids
 from domain.envelope import Recorded
 from domain.invariants import check
 from domain.job.state import Queued
-from domain.run.commands import CancelRun
+from domain.run.commands import CancelRun, RerunRun
 from tests.commands.test_agents import eventually, running
 from tests.commands.test_trigger import ORIGIN, System
 
@@ -174,6 +176,26 @@ async def test_cancelling_who_waits_leaves_the_group_to_the_others() -> None:
     await perform(system, "1 tidy")
     await start(system, ALONE.replace("OPTIONS", "deploy"), 3)
     assert await queued(system) == ["3 a"]
+    await sound(system)
+
+
+async def test_a_run_that_runs_again_takes_its_place_in_line_again() -> None:
+    """While another holds the group it is held, and let in by the end of that one; its jobs' groups are claimed anew."""
+    system = System()
+    text = JOBS.replace("on: push", "on: push\nconcurrency: all")
+    first = await start(system, text, 1)
+    await perform(system, "1 deploy", "failure")
+    await start(system, text, 2)
+    again = Origin("default", "someone", command=ids.command_id("test", "again"))
+    outcome = await system.handler.handle(RerunRun(first, "all"), again)
+    assert outcome.refusal is None
+    assert (await system.handler.state(first, "run")).held
+    assert await queued(system) == ["2 deploy"]
+    await perform(system, "2 deploy")
+    assert await queued(system) == ["1 deploy"]
+    (job,) = (await system.queued()).values()
+    await system.perform(job)
+    assert await conclusions(system) == {1: "success", 2: "success"}
     await sound(system)
 
 
