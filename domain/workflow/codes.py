@@ -39,7 +39,8 @@ EXPLANATIONS: dict[str, str] = {
     "WF041": "A container or service needs an image.",
     "WF042": "A runner group is a name, or a name with the prefix organization/ or enterprise/.",
     "WF043": "A schedule is five fields (minute hour day month weekday) of POSIX cron; names of months and days may be used,"
-    " @daily and the like may not.",
+    " @daily and the like may not. A time zone is"
+    " a name of the IANA database, such as Europe/Berlin.",
     "WF044": "The declaration of an input is contradictory: its default must have its type, and options belong to type choice.",
     "WF045": "The called workflow and the call do not fit: it must exist and listen to workflow_call, get every required input and"
     " secret and none that it does not declare.",
