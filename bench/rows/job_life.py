@@ -25,7 +25,7 @@ from bench.server import Server, up
 
 JOBS = 1500
 SCRIPTS = ["'true'"] * STEPS
-RUNNERS, SLOTS, TRIGGERS = 4, 48, 16
+RUNNERS, SLOTS, TRIGGERS = 4, 24, 16
 CALM_JOBS_A_SECOND, CALM_SECONDS = 200, 4
 PEER_JOBS = {"DBOS": 300, "Restate": 1500, "procrastinate": 1500, "pgqueuer": 10_000}
 SATURATED = "the same, saturated"
