@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 SEGMENT_BYTES = 256 * 1024
+PENDING_BYTES_MAX = 16 * 1024 * 1024
+"""So much of one log waits in memory while the store is away or slow; then lines are refused, and wait with the runner."""
 RECENT_BYTES = 256 * 1024
 """So much of the text that is stored already stays in memory for readers that follow."""
 
@@ -106,9 +108,12 @@ class LogStore:
         """Take lines first .. first + count - 1 of a live attempt; returns (received_through, stored_through).
 
         fence: the lease under which segments are named (its own are empty); the caller has checked that it is live.
-        Lines known already are dropped. Lines that leave a gap are dropped too: the answer says where to go on.
+        Lines known already are dropped. Lines that leave a gap are dropped too: the answer says where to go on. Raises
+        StoreUnavailable while too much waits to be stored.
         """
         opened = await self._opened(fence, origin)
+        if opened.pending_bytes >= PENDING_BYTES_MAX:
+            raise StoreUnavailable(f"STO012: {opened.pending_bytes >> 20} MB of this log wait to be stored. Help: send the lines again.")
         missing = opened.received_through + 1
         if count and first <= missing <= first + count - 1:
             chunk = Chunk(first, count, body)

@@ -120,6 +120,19 @@ async def test_nothing_is_acknowledged_while_the_store_is_away(world: World, mon
     assert await world.lines() == [1, 2, 3, 4]
 
 
+async def test_a_store_that_is_away_bounds_what_waits_in_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound lines are refused and wait with the runner; back again, everything goes on."""
+    monkeypatch.setattr(log_store, "PENDING_BYTES_MAX", 100_000)
+    monkeypatch.setattr(log_store, "FLUSH_SECONDS", 0.01)
+    world.jobs.away = True
+    await world.send(1, 1000, "x" * 100)
+    with pytest.raises(StoreUnavailable, match="wait to be stored"):
+        await world.send(1001, 1002)
+    world.jobs.away = False
+    await asyncio.wait_for(world.jobs.committed.wait(), 10)
+    assert await world.send(1001, 1002) == (1002, 1000)
+
+
 async def test_a_full_disk_acknowledges_nothing(world: World) -> None:
     """The blob could not be written, so no event may name it."""
     world.blobs.put = out_of_space  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 """Log lines on their way: batches, back-pressure, lines that a gateway lost."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -157,6 +158,20 @@ async def test_a_gateway_that_takes_no_logs_makes_the_job_wait(bench: Any) -> No
     assert report.conclusion == "success"
     assert bench.gateway.lines[message.job][-1].text == "done"
     assert sum(line.text == "x" * 1000 for line in bench.gateway.lines[message.job]) == 40_000
+
+
+async def test_a_line_of_a_hundred_megabytes(bench: Any, tmp_path: Path) -> None:
+    """It comes in pieces, in order, with nothing lost at their ends, and the runner holds little of it at a time."""
+    text = "0123456789 \u00fc\u20ac\U0001f600 "  # characters of one to four bytes, so that pieces end inside of them
+    count = 100_000_000 // len(text.encode())
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys\nfor _ in range({count} // 1000): sys.stdout.buffer.write({text!a}.encode() * 1000)\n")
+    message = job(f"'{sys.executable}' '{program}'")
+    report = await bench.run(message, 100)
+    assert report.conclusion == "success"
+    pieces = [line.text for line in bench.gateway.lines[message.job] if line.stream == "stdout"]
+    assert max(map(len, pieces)) <= 32 * 1024
+    assert "".join(pieces) == text * (count // 1000 * 1000)
 
 
 async def test_bytes_that_are_no_text_and_lines_without_an_end(bench: Any) -> None:
