@@ -58,7 +58,7 @@ async def test_a_runner_that_hides_what_it_holds_gets_nothing_more(gateway: Gate
     """It names no job and asks again: it has its slot's job and no other; after a grace that job is taken for lost."""
     runs = [await gateway.run() for _ in range(3)]
     runner = await gateway.runner(slots=1)
-    await runner.acquire()
+    await runner.start(await runner.acquire())
     assert (await runner.poll(wait_seconds=0.3)).leases == ()
     # The poll that sees the hidden job lost ends at once, so that a runner that was only restarted waits no longer.
     await runner.poll(wait_seconds=20)
