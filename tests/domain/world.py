@@ -235,8 +235,9 @@ class World:
         """A workflow is enabled or disabled, known or not, sometimes only in a version that it had once."""
         repository = ids.repository_id("default", "local", "acme/pay")
         path = self.pick((*tuple(WORKFLOWS)[:2], "unknown"))
-        versions = (1,) if self.draw(4) == 0 else None
-        self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0, versions))
+        for _ in range(3):
+            versions = (1,) if self.draw(4) == 0 else None
+            self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(3) > 0, versions))
         name = self.pick(("acme/pay", "acme/pay", "acme/unknown"))
         self.send(r.ChangeRepository(ids.repository_id("default", "local", name), self.pick(("", "max=5 on=lost,failed", "max=2"))))
 
