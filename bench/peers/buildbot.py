@@ -98,7 +98,7 @@ async def _answers(url: str, ready: Callable[[Any], bool], children: list[subpro
                     return
         except (OSError, HTTPException):
             pass
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # another process, which tells nobody that it is ready
     raise PeerMissingError("Buildbot does not start: it does not answer")
 
 

@@ -96,7 +96,7 @@ async def _register(url: str, service: str, children: list[subprocess.Popen[byte
         try:
             (await asyncio.to_thread(urllib.request.urlopen, request, timeout=5)).close()
         except OSError:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # another process, which tells nobody that it is ready
         else:
             return
     raise PeerMissingError("Restate does not start: it takes no service")

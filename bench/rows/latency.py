@@ -76,8 +76,8 @@ async def measure(place: Place) -> AsyncIterator[Row]:
         sides: dict[str, Callable[[], Awaitable[Figures]]] = {}
         if "commit-consumer" in place.ids:
             for name, source in (("jetstream", jetstream), ("feed", feed)):
-                sides[name] = lambda source=source: _consumer(store, source, _at_rest)  # type: ignore[misc]
-                sides[f"{name} loaded"] = lambda source=source: _consumer(store, source, _loaded)  # type: ignore[misc]
+                sides[name] = lambda source=source: _consumer(store, source, _at_rest)  # type: ignore[misc]  # a default argument has no type in a lambda
+                sides[f"{name} loaded"] = lambda source=source: _consumer(store, source, _loaded)  # type: ignore[misc]  # a default argument has no type in a lambda
         if "commit-view" in place.ids:
             sides["view"] = lambda: _view(store, feed, _at_rest)
             sides["view loaded"] = lambda: _view(store, feed, _loaded)
@@ -147,7 +147,7 @@ async def _view(store: PostgresEventStore, feed: PostgresFeed, produce: Produce)
                 waiting.seen.update({row[1]: now for row in rows if row[0] <= found[0]})
                 waiting.note(())
                 after = found[0]
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)  # a view tells nobody that it has moved
 
     tasks = [asyncio.create_task(projector.run())]
     try:
@@ -178,7 +178,7 @@ async def _at_rest(store: PostgresEventStore, waiting: Waiting) -> Seen:
         began[writes[0].stream] = time.perf_counter()
         await store.append(writes)
         await waiting.until([writes[0].stream])
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(REST_SECONDS)  # the rest is what is measured: a feed at rest
     return began
 
 
@@ -189,7 +189,7 @@ async def _loaded(store: PostgresEventStore, waiting: Waiting) -> Seen:
     start = time.perf_counter()
     for number in range(int(RATE * SECONDS / PER_APPEND)):
         due = start + number * PER_APPEND / RATE
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))  # keeps the rate
         writes = samples.write(PER_APPEND)
         began.update(dict.fromkeys((write.stream for write in writes), due))
         appends.append(asyncio.create_task(store.append(writes)))
@@ -216,7 +216,7 @@ async def _bare(url: str) -> Figures:
         began[name] = time.perf_counter()
         await jetstream.publish("bare", name.bytes + samples.STATE)
         await waiting.until([name])
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(REST_SECONDS)  # the rest is what is measured: a feed at rest
     await jetstream.delete_stream("bare")
     await client.close()
     return _figures(began, waiting.seen)

@@ -100,7 +100,7 @@ class Client:
             broken_at = broken_at or time.monotonic()
             if time.monotonic() - broken_at > PATIENCE_SECONDS:
                 raise CliError("API002", f"the stream {path} broke and did not come back", because=str(reason)) from reason
-            time.sleep(0.25)
+            time.sleep(0.25)  # a server that went away tells nobody that it is back
 
     def _listen(self, path: str, last: str | None) -> Iterator[ServerSent]:
         """Opens the stream at once; what it gives comes as it is read."""

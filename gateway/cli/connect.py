@@ -26,7 +26,7 @@ def running(data: Path) -> Client | None:
             return Client(owner.url, (data / "token").read_text().strip())
         if time.monotonic() > give_up:
             raise CliError("CLI004", f"a server holds {data} (pid {owner.pid}) and does not say where it listens", help="ledgermill status")
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process, which has not said yet where it listens
     return None
 
 

@@ -64,7 +64,7 @@ class Following:
             except CliError as error:
                 if error.code != "run_not_found":
                     raise
-                time.sleep(POLL_SECONDS)
+                time.sleep(POLL_SECONDS)  # nothing streams this: it is asked for again
             else:
                 return found
         return None

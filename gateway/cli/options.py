@@ -47,7 +47,7 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapped.__name__ = function.__name__
     wrapped.__doc__ = function.__doc__
     # click keeps options on the function that it decorates: hand over those that stand below this one
-    wrapped.__click_params__ = [*getattr(function, "__click_params__", []), *getattr(wrapped, "__click_params__", [])]  # type: ignore[attr-defined]
+    wrapped.__click_params__ = [*getattr(function, "__click_params__", []), *getattr(wrapped, "__click_params__", [])]  # type: ignore[attr-defined]  # click keeps the options that were declared so
     return wrapped
 
 

@@ -27,7 +27,7 @@ def queue(*, target: Target, watch: bool, as_json: bool) -> None:
                 click.echo(describe(found))
             if not watch:
                 return
-            time.sleep(WATCH_SECONDS)
+            time.sleep(WATCH_SECONDS)  # how often the person who watches wants to see it
 
 
 def describe(found: dict[str, Any]) -> str:

@@ -77,7 +77,7 @@ class Home:
             except BlockingIOError:
                 if time.monotonic() > give_up:
                     raise self._occupied() from None
-                time.sleep(0.01)
+                time.sleep(0.01)  # another process holds it for a moment, and tells nobody
             else:
                 return self._running
 

@@ -78,7 +78,7 @@ def acquire(data: Path) -> DataLock:
                 holder = _read(descriptor)
                 os.close(descriptor)
                 raise taken(data, holder) from None
-            time.sleep(0.01)
+            time.sleep(0.01)  # whoever asks for the owner holds it for microseconds
         except OSError as error:
             os.close(descriptor)
             raise unusable(data, error) from error

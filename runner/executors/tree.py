@@ -117,5 +117,5 @@ def kill_all(
             return 0
         if time.monotonic() > give_up_at:
             return len(stopped)
-        time.sleep(pause)
+        time.sleep(pause)  # the end of processes that are no children tells nobody
         pause = min(pause * 2, 0.02)

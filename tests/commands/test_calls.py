@@ -72,7 +72,7 @@ async def does(system: System, name: str, conclusion: str = "success", **outputs
         c.AcquireJob(job, RUNNER, "r", ("linux",), 30, 120),
         c.StartJob(*fence),
         c.ReportSteps(*fence, 1, (c.StepTransition(0, now), step)),
-        c.ReportAttempt(*fence, conclusion, "", f"{conclusion}{job}", outputs),  # type: ignore[arg-type]
+        c.ReportAttempt(*fence, conclusion, "", f"{conclusion}{job}", outputs),  # type: ignore[arg-type]  # conclusions and fences as the test writes them
     ):
         assert (await system.handler.handle(command, ORIGIN)).refusal is None
 

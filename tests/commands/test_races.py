@@ -184,7 +184,7 @@ def racers(run: UUID, job: UUID, rng: random.Random) -> list[tuple[Any, Origin]]
         (c.AcquireJob(job, OTHER, "r2", ("linux",), 30, 120), SYSTEM),
         (c.RecordHeartbeat(*fence(job, 1), 30), SYSTEM),
         (c.ReportLost(job, 1, "runner_restarted"), SYSTEM),
-        *((c.Expire(job, kind), SYSTEM) for kind in ("lease", "accept", "job", "queue", "retry", "cancel")),  # type: ignore[arg-type]
+        *((c.Expire(job, kind), SYSTEM) for kind in ("lease", "accept", "job", "queue", "retry", "cancel")),  # type: ignore[arg-type]  # each of the kinds, by name
         (r.RerunRun(run, "all"), again),
         (r.RerunRun(run, "failed"), again),
         (r.RerunRun(run, "job", "a"), again),

@@ -62,7 +62,7 @@ class System:
             c.AcquireJob(job, RUNNER, "r", ("linux",), 30, 120),
             c.StartJob(*fence),
             c.ReportSteps(*fence, 1, (c.StepTransition(0, now), step)),
-            c.ReportAttempt(*fence, conclusion, "", f"{conclusion}{epoch}"),  # type: ignore[arg-type]
+            c.ReportAttempt(*fence, conclusion, "", f"{conclusion}{epoch}"),  # type: ignore[arg-type]  # conclusions as the test writes them
         ):
             outcome = await self.handler.handle(command, ORIGIN)
             assert outcome.refusal is None, outcome.refusal

@@ -80,7 +80,7 @@ def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[
                 assert self.world.breaches() == []
                 reached.update(self.world.reached)
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis leaves it without types
         Histories,
         settings=settings(
             max_examples=HISTORIES,

@@ -33,11 +33,11 @@ def acquire(labels: tuple[str, ...] = ("linux", "x64")) -> c.AcquireJob:
 
 
 def report(conclusion: str, epoch: int = 1, **changes: object) -> c.ReportAttempt:
-    return c.ReportAttempt(JOB, RUNNER, epoch, epoch, lease(epoch), conclusion, "", f"{conclusion}{epoch}", **changes)  # type: ignore[arg-type]
+    return c.ReportAttempt(JOB, RUNNER, epoch, epoch, lease(epoch), conclusion, "", f"{conclusion}{epoch}", **changes)  # type: ignore[arg-type]  # words and ids as the test writes them
 
 
 def heartbeat(epoch: int = 1, runner: object = RUNNER) -> c.RecordHeartbeat:
-    return c.RecordHeartbeat(JOB, runner, epoch, epoch, lease(epoch), 30)  # type: ignore[arg-type]
+    return c.RecordHeartbeat(JOB, runner, epoch, epoch, lease(epoch), 30)  # type: ignore[arg-type]  # words and ids as the test writes them
 
 
 def steps(seq: int, *transitions: c.StepTransition) -> c.ReportSteps:
@@ -247,7 +247,7 @@ def test_an_expired_lease_loses_the_attempt() -> None:
 @pytest.mark.parametrize("kind", ["lease", "accept", "job", "queue", "retry", "cancel"])
 def test_an_early_tick_is_harmless(kind: str) -> None:
     """A deadline that has not passed, or that the state does not have, gives no event."""
-    given(*RUNNING).when(c.Expire(JOB, kind), at=29).then_nothing()  # type: ignore[arg-type]
+    given(*RUNNING).when(c.Expire(JOB, kind), at=29).then_nothing()  # type: ignore[arg-type]  # words and ids as the test writes them
 
 
 def test_an_attempt_that_was_never_started_does_not_count() -> None:

@@ -111,7 +111,7 @@ class Machine:
         self.world.send(c.ReportSteps(*fence, 1, steps))
         key = self.job(job).life.spec.key
         outputs = {"v": f"{key} {self.job(job).life.spec.run_attempt} {conclusion}"}
-        self.world.send(c.ReportAttempt(*fence, conclusion, "", f"{job}", outputs))  # type: ignore[arg-type]
+        self.world.send(c.ReportAttempt(*fence, conclusion, "", f"{job}", outputs))  # type: ignore[arg-type]  # conclusions and fences as the test writes them
 
     def again(self, scope: Any = "all", key: str = "", instance: str = "", actor: str = "someone", number: int = 0) -> Outcome:
         self.asked += 1

@@ -120,7 +120,7 @@ async def sent_events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[s
 
 def report(fence: dict[str, Any], conclusion: str = "success", last_line: int = 0) -> wire.Complete:
     """An outcome with its digest."""
-    message = wire.Complete(conclusion=conclusion, last_line=last_line, result="", **fence)  # type: ignore[arg-type]
+    message = wire.Complete(conclusion=conclusion, last_line=last_line, result="", **fence)  # type: ignore[arg-type]  # the fields by name, and outcomes as the test writes them
     return msgspec.structs.replace(message, result=result_digest(message))
 
 
@@ -167,7 +167,7 @@ class HandRunner:
     async def step(self, job: wire.JobMessage, outcome: str = "success") -> Answer:
         """The only step began and ended."""
         at = datetime.now(UTC)
-        end = wire.StepEnd(index=0, outcome=outcome, conclusion=outcome, exit_code=0, started_at=at, ended_at=at)  # type: ignore[arg-type]
+        end = wire.StepEnd(index=0, outcome=outcome, conclusion=outcome, exit_code=0, started_at=at, ended_at=at)  # type: ignore[arg-type]  # the fields by name, and outcomes as the test writes them
         message = wire.Steps(seq=1, transitions=(wire.StepStart(index=0, started_at=at), end), **self.fence(job))
         return await self.post(f"jobs/{job.job}/events", message)
 

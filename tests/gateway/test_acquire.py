@@ -26,7 +26,7 @@ jobs:
 
 async def open_poll(runner: HandRunner, **changes: object) -> "asyncio.Task[wire.Acquired]":
     """A poll that has reached the gateway: the runner is online once it has."""
-    task = asyncio.create_task(runner.poll(**changes))  # type: ignore[arg-type]
+    task = asyncio.create_task(runner.poll(**changes))  # type: ignore[arg-type]  # the arguments of poll, by name
     while not [event for event in await runner.gateway.store.load(runner.id) if event.type == "RunnerOnline"]:
         await asyncio.sleep(0.005)
     return task

@@ -135,7 +135,7 @@ async def test_a_store_that_is_away_bounds_what_waits_in_memory(world: World, mo
 
 async def test_a_full_disk_acknowledges_nothing(world: World) -> None:
     """The blob could not be written, so no event may name it."""
-    world.blobs.put = out_of_space  # type: ignore[method-assign]
+    world.blobs.put = out_of_space  # type: ignore[method-assign]  # a full disk, played
     await world.send(1, 1)
     await world.logs.flush()
     assert await world.store.load(JOB) == ()

@@ -343,9 +343,9 @@ async def test_a_page_of_which_a_message_is_missing_is_published_again(
             if (more.get("headers") or {}).get("ce-id") != str(done[-2].id):
                 await publish(subject, *facts, **more)
 
-        nats.client.publish = losing  # type: ignore[method-assign]
+        nats.client.publish = losing  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
         with pytest.raises(APIError, match="wrong last msg ID"):
             await bridge._publish_all(nats, done)
-        nats.client.publish = publish  # type: ignore[method-assign]
+        nats.client.publish = publish  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
         await bridge._publish_all(nats, done)
         assert (await nats.jetstream.stream_info(names.events_stream)).state.messages == len(done)

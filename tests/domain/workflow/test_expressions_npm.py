@@ -135,7 +135,7 @@ def test_fresh_expressions_mean_what_they_mean_in_githubs_library():
             good += 1
             if own["kind"] != theirs["kind"] or not same(own["value"], theirs["value"]):
                 values.append((text, own, theirs))
-    print(f"fresh expressions, seed {seed}: {COUNT - len(verdicts)} of {COUNT} verdicts, {good - len(values)} of {good} values")  # noqa: T201
+    print(f"fresh expressions, seed {seed}: {COUNT - len(verdicts)} of {COUNT} verdicts, {good - len(values)} of {good} values")  # noqa: T201 - the figures are for whoever reads the output
     assert COUNT / 4 < good < COUNT
     assert verdicts == [], f"seed {seed}: {verdicts[:10]}"
     assert len(values) <= good * (1 - SAME_MIN), f"seed {seed}: {values[:10]}"

@@ -44,7 +44,7 @@ def test_help_answers_within_its_budget():
 def test_every_verb_can_be_imported_and_has_a_help_text():
     """A verb in the table is a command, and its line in the table is not its only explanation."""
     for name in cli.VERBS:
-        command = cli.cli.get_command(None, name)  # type: ignore[arg-type]
+        command = cli.cli.get_command(None, name)  # type: ignore[arg-type]  # no context is needed to find a verb
         assert command is not None, name
         assert command.help, name
 
