@@ -13,6 +13,25 @@ import pytest
 PROGRAM = str(Path(sys.executable).with_name("ledgermill"))
 BOUND_SECONDS = 60
 
+WAITING = """\
+on: push
+jobs:
+  wait:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo begin
+          until [ -e "$GATE" ]; do sleep 0.05; done
+          echo end
+    env:
+      GATE: GATE_PATH
+"""
+
+
+def waiting_for(gate: Path) -> str:
+    """A workflow whose only job begins, waits until the file is there, and ends."""
+    return WAITING.replace("GATE_PATH", str(gate))
+
 
 class Said(NamedTuple):
     code: int

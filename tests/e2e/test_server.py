@@ -4,27 +4,15 @@ import signal
 
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
+from tests.e2e.conftest import waiting_for
 
-WAITING = """\
-on: push
-jobs:
-  wait:
-    runs-on: ubuntu-latest
-    steps:
-      - run: |
-          echo begin
-          until [ -e "$GATE" ]; do sleep 0.05; done
-          echo end
-    env:
-      GATE: GATE_PATH
-"""
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_ctrl_c_lets_go_of_a_server_and_watch_follows_the_run_to_its_end(place, until, tmp_path):
     """The run goes on without the verb, and how to find it again is printed."""
     gate = tmp_path / "gate"
-    place.workflow(WAITING.replace("GATE_PATH", str(gate)))
+    place.workflow(waiting_for(gate))
     up = place("up", "--detach", "--port", "0")
     assert up.code == 0, up.out + up.err
     child = place.start("run", "--progress", "plain")
@@ -46,7 +34,7 @@ def test_ctrl_c_lets_go_of_a_server_and_watch_follows_the_run_to_its_end(place, 
 
 def test_a_cancel_from_elsewhere_ends_a_followed_run(place, until, tmp_path):
     """`ledgermill cancel latest` in another terminal: the followed run ends with exit code 2."""
-    place.workflow(WAITING.replace("GATE_PATH", str(tmp_path / "never")))
+    place.workflow(waiting_for(tmp_path / "never"))
     assert place("up", "--detach", "--port", "0").code == 0
     child = place.start("run", "--progress", "plain")
     until(child, "| begin")

@@ -8,21 +8,9 @@ import urllib.request
 
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
+from tests.e2e.conftest import waiting_for
 
-WAITING = """\
-on: push
-jobs:
-  wait:
-    runs-on: ubuntu-latest
-    steps:
-      - run: |
-          echo begin
-          until [ -e "$GATE" ]; do sleep 0.05; done
-          echo end
-    env:
-      GATE: GATE_PATH
-"""
+pytestmark = pytest.mark.timeout(180)
 
 TERMINAL = {"JobSucceeded", "JobFailed", "JobTimedOut", "JobCancelled", "JobSkipped"}
 
@@ -30,7 +18,7 @@ TERMINAL = {"JobSucceeded", "JobFailed", "JobTimedOut", "JobCancelled", "JobSkip
 def test_a_job_whose_runner_was_killed_succeeds_in_its_second_attempt_and_late_writes_are_refused(served, until, tmp_path):
     """One AttemptLost, one terminal event; a write of the first epoch is answered 409 and recorded as StaleWriteRejected."""
     gate = tmp_path / "gate"
-    served.workflow(WAITING.replace("GATE_PATH", str(gate)))
+    served.workflow(waiting_for(gate))
     child = served.start("run", "--progress", "plain")
     until(child, "| begin")
     (busy,) = [runner for runner in served("runner", "list", "--json").json() if runner["jobs"]]
