@@ -14,7 +14,7 @@ from commands.reconciler import Reconciler
 from domain.job import commands as c
 from domain.job.state import Acquired, BackingOff, Done, Queued, Running
 from domain.ports import StreamUnreadable
-from domain.run.commands import CancelRun
+from domain.run.commands import CancelRun, ExpireRun
 from domain.run.state import RUN_MAX
 from tests.commands.test_trigger import ORIGIN, RUNNER, System
 from tests.domain.scenario import deadlines
@@ -298,6 +298,7 @@ async def test_a_run_that_takes_longer_than_its_limit_is_cancelled() -> None:
     reconciler = Reconciler(system.handler, StreamDeadlines(system), system.clock, 30, attended)
     system.clock.advance(RUN_MAX.total_seconds() - 1)
     assert await reconciler.tick() == 0
+    assert (await system.handler.handle(ExpireRun(run), ORIGIN)).events == ()
     system.clock.advance(1)
     assert await reconciler.tick() == 1
     assert await reconciler.tick() == 0
