@@ -9,7 +9,7 @@ It must never look at a clock or decide who owns a job: its answer is a proposal
 decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from heapq import heapify, heappop, heappush, heapreplace
 from uuid import UUID
@@ -61,7 +61,10 @@ _Turn = tuple[int, int, float, str]
 """(running, last served, place of the oldest job, name): the smallest comes first."""
 
 
-def match(queues: Mapping[Line, Sequence[ReadyJob]], pollers: Sequence[Poller], shares: Shares) -> list[tuple[ReadyJob, Poller]]:
+Queues = Iterable[tuple[Line, Sequence[ReadyJob]]]
+
+
+def match(queues: Queues, pollers: Sequence[Poller], shares: Shares) -> list[tuple[ReadyJob, Poller]]:
     """Pairs to try, in the order of the turns. queues: each line's jobs, oldest first. No runner gets more than it has slots."""
     slots = _Slots(pollers)
     turns = _Turns(queues, slots, shares)
@@ -119,15 +122,21 @@ def _first(heap: list[_Slot], avoid: UUID | None) -> list[_Slot]:
 class _Turns:
     """Whose job is next. Slots only become fewer in one match, so who finds none that fits is out for the rest of it."""
 
-    def __init__(self, queues: Mapping[Line, Sequence[ReadyJob]], slots: _Slots, shares: Shares) -> None:
+    def __init__(self, queues: Queues, slots: _Slots, shares: Shares) -> None:
         self._slots = slots
         self._shares = shares
         self._now = UNPLACED
         self._lines: dict[str, dict[str, list[_Standing]]] = {}
-        for line, jobs in queues.items():
-            if jobs and slots.fit(wanted(line.labels)):
+        fits: dict[tuple[str, ...], bool] = {}
+        for line, jobs in queues:
+            fit = fits.get(line.labels)
+            if fit is None:
+                fit = fits[line.labels] = slots.fit(wanted(line.labels))
+            if fit and jobs:
                 self._lines.setdefault(line.tenant, {}).setdefault(line.fair_key, []).append(_Standing(jobs))
-        self._tenants = [(*shares.tenant(tenant), _oldest(keys), tenant) for tenant, keys in self._lines.items()]
+        self._tenants = [
+            (*shares.tenant(tenant), min([_oldest(lines) for lines in keys.values()]), tenant) for tenant, keys in self._lines.items()
+        ]
         heapify(self._tenants)
         self._keys: dict[str, list[_Turn]] = {}
 
@@ -146,8 +155,7 @@ class _Turns:
     def _of(self, tenant: str) -> ReadyJob | None:
         keys = self._keys.get(tenant)
         if keys is None:
-            lines = self._lines[tenant]
-            keys = [(*self._shares.key(tenant, key), _oldest({key: standing}), key) for key, standing in lines.items()]
+            keys = [(*self._shares.key(tenant, key), _oldest(lines), key) for key, lines in self._lines[tenant].items()]
             heapify(keys)
             self._keys[tenant] = keys
         while keys:
@@ -162,6 +170,8 @@ class _Turns:
 
 class _Standing:
     """A line, and how far this match has come in it."""
+
+    __slots__ = ("_jobs", "_taken", "head", "left")
 
     def __init__(self, jobs: Sequence[ReadyJob]) -> None:
         self._jobs = jobs
@@ -179,5 +189,5 @@ class _Standing:
         return job
 
 
-def _oldest(keys: Mapping[str, Sequence[_Standing]]) -> float:
-    return min(standing.head.place for lines in keys.values() for standing in lines)
+def _oldest(lines: Sequence[_Standing]) -> float:
+    return lines[0].head.place if len(lines) == 1 else min([standing.head.place for standing in lines])

@@ -139,11 +139,11 @@ class Window:
 
     def pairs(self, pollers: Sequence[Poller], coming: Collection[ReadyJob] = ()) -> list[tuple[ReadyJob, Poller]]:
         """Which runner may take which job now. coming: jobs whose commit is under way; they stand at the end of their lines."""
-        queues = {line: front.jobs for line, front in self._fronts.items()}
+        queues: list[tuple[Line, Sequence[ReadyJob]]] = [(line, front.jobs) for line, front in self._fronts.items()]
         for job in coming:
             front = self._fronts.get(job.line)
             if front is None or front.gap is None:
-                queues[job.line] = [*queues.get(job.line, ()), job]
+                queues.append((job.line, (job,)))
         return match(queues, pollers, self.shares)
 
     def take(self, job: ReadyJob) -> None:

@@ -25,7 +25,7 @@ def matched(jobs: list[ReadyJob], pollers: list[Poller], shares: Shares | None =
     queues: dict[Line, list[ReadyJob]] = defaultdict(list)
     for each in sorted(jobs, key=lambda each: each.position):
         queues[each.line].append(each)
-    return match(queues, pollers, shares or Shares())
+    return match(queues.items(), pollers, shares or Shares())
 
 
 def numbers(pairs: list[tuple[ReadyJob, Poller]]) -> list[tuple[int, int]]:
