@@ -42,7 +42,8 @@ class Direct:
         self.connection = connection
         self._pgconn = connection.pgconn
         self._prepared: set[bytes] = set()
-        self._answered: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._watching: int | None = None
 
     async def run(self, statement: Statement, parameters: Sequence[bytes] = ()) -> list[Any]:
         """All rows, as tuples. parameters: in binary form. Raises psycopg.Error."""
@@ -64,12 +65,14 @@ class Direct:
     async def _result(self) -> pq.abc.PGresult:
         """The one result of what was sent. Raises psycopg.Error when it is one, or the connection is lost."""
         while self._pgconn.flush():
-            await self._writable()
+            loop, descriptor = asyncio.get_running_loop(), self._pgconn.socket
+            loop.add_writer(descriptor, self._settle)
+            await self._wait()
+            loop.remove_writer(descriptor)
         found = None
         while True:
             if self._pgconn.is_busy():
-                self._answered = asyncio.get_running_loop().create_future()
-                await self._answered
+                await self._wait()
             result = self._pgconn.get_result()
             if result is None:
                 break
@@ -83,43 +86,47 @@ class Direct:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Take in what the server says. Left in the middle of an answer, the connection is of no use to anybody."""
-        loop, descriptor = asyncio.get_running_loop(), self._pgconn.socket
-        loop.add_reader(descriptor, self._take_in)
+        self._watching = self._pgconn.socket
+        asyncio.get_running_loop().add_reader(self._watching, self._take_in)
         try:
             yield
         except psycopg.Error:
             raise
         except BaseException:
+            self._unwatch()
             self._pgconn.finish()
             raise
         finally:
-            loop.remove_reader(descriptor)
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        """Before anybody else runs: libpq may have closed the socket, and a new connection may get its number."""
+        if self._watching is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._watching)
+            loop.remove_writer(self._watching)
+            self._watching = None
 
     def _take_in(self) -> None:
         try:
             self._pgconn.consume_input()
-            if self._pgconn.is_busy():
-                return
-            error = None
+            busy = self._pgconn.is_busy()
         except psycopg.OperationalError as lost:
-            error = lost
-        if self._answered is not None and not self._answered.done():
-            if error is None:
-                self._answered.set_result(None)
-            else:
-                self._answered.set_exception(error)
+            self._unwatch()
+            self._settle(lost)
+        else:
+            if not busy:
+                self._settle()
 
-    async def _writable(self) -> None:
-        """Return when the socket takes more of a statement that was too large for it."""
-        loop, descriptor = asyncio.get_running_loop(), self._pgconn.socket
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(descriptor, _settle, ready)
-        try:
-            await ready
-        finally:
-            loop.remove_writer(descriptor)
+    async def _wait(self) -> None:
+        """Return when there is an answer, or room in a socket that a statement was too large for. Raises OperationalError."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
 
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _settle(self, lost: psycopg.OperationalError | None = None) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        if lost is None:
+            self._waiting.set_result(None)
+        else:
+            self._waiting.set_exception(lost)

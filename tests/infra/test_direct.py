@@ -1,6 +1,8 @@
 """Statements over libpq itself: large ones, failing ones, cancelled ones, lost connections, and a page read ahead."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -72,6 +74,30 @@ async def test_a_cancelled_run_ends_the_connection(direct: Direct) -> None:
     assert direct.connection.closed
     with pytest.raises(psycopg.OperationalError):
         await waiting
+
+
+async def test_a_lost_connection_takes_nothing_from_the_one_that_gets_its_number(direct: Direct) -> None:
+    """In the turn of the loop in which libpq closes the socket, a new connection may open with the same descriptor and wait."""
+    heard = asyncio.Event()
+    ours, theirs = socket.socketpair()
+    take_in, descriptor = direct._take_in, direct.connection.fileno()
+
+    def lose() -> None:
+        take_in()
+        if direct.connection.closed:
+            os.dup2(ours.fileno(), descriptor)  # what the next connection would get
+            asyncio.get_running_loop().add_reader(descriptor, heard.set)
+
+    direct._take_in = lose  # type: ignore[method-assign]  # the moment cannot be met from outside
+    with pytest.raises(psycopg.OperationalError):
+        await direct.run(SUICIDE)
+    theirs.send(b"x")
+    async with asyncio.timeout(5):
+        await heard.wait()
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+    ours.close()
+    theirs.close()
 
 
 async def test_a_page_read_ahead_hides_nothing(store: PostgresEventStore) -> None:
