@@ -59,6 +59,7 @@ STATES = (
 )
 
 
+@pytest.mark.timeout(600)
 def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[str]) -> None:
     """1,000 histories over all commands; every event type, refusal and state is reached at least 20 times."""
     reached: Counter[str] = Counter()
