@@ -155,13 +155,14 @@ class RunnerProtocol:
 
     async def complete(self, request: Request, body: wire.Complete) -> Reply:
         """How the attempt ended; answered after its log is stored and its event is committed."""
-        if body.result != result_digest(body):
-            refusal = Refusal("wrong_digest", "the report's digest is not that of its facts", state="reported")
-            await self._refusals.record(self._origin(request, body.runner), "ReportAttempt", str(request.params[0]), refusal)
-            raise problem(422, refusal.code, refusal.message, hint="see runner.effects.result_digest")
         fence = fenced(c.StoreLogSegments, request, body, segments=())
         segments: tuple[c.Segment, ...] = ()
         live = await self._is_live(fence)
+        honest = body.result == result_digest(body)
+        if live and not honest:
+            refusal = Refusal("wrong_digest", "the report's digest is not that of its facts", state="reported")
+            await self._refusals.record(self._origin(request, body.runner), "ReportAttempt", str(request.params[0]), refusal)
+            raise problem(422, refusal.code, refusal.message, hint="see runner.effects.result_digest")
         if live:
             received, segments = await self._logs.seal(fence, self._origin(request, body.runner))
             if received < body.last_line:
@@ -173,7 +174,7 @@ class RunnerProtocol:
             body,
             conclusion=body.conclusion,
             reason=body.reason,
-            result=body.result,
+            result=body.result if honest else "",  # a late one is stale, and never the repeat of what was accepted
             outputs=body.outputs,
             failed_step=body.failed_step,
             message=body.message,

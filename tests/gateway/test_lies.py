@@ -99,7 +99,7 @@ async def test_skipped_steps_are_refused(gateway: Gateway) -> None:
 
 
 async def test_a_wrong_digest_is_refused(gateway: Gateway) -> None:
-    """Facts that are not those of the digest: 422, kept; also when the digest is that of a report which was accepted."""
+    """Facts that are not those of the digest: 422, kept; a stale write when the digest is that of a report which was accepted."""
     await gateway.run()
     runner = await gateway.runner()
     job = await runner.acquire()
@@ -109,7 +109,7 @@ async def test_a_wrong_digest_is_refused(gateway: Gateway) -> None:
     other = replace(honest, outputs={"version": "2"})
     refused(await runner.post(f"jobs/{job.job}/complete", other), 422, "wrong_digest")
     assert (await runner.post(f"jobs/{job.job}/complete", honest)).status == 200
-    refused(await runner.post(f"jobs/{job.job}/complete", other), 422, "wrong_digest")
+    refused(await runner.post(f"jobs/{job.job}/complete", other), 409, "lease_lost")
     assert [(each.command, each.code) for each in await refusals(gateway, runner.id)] == [("ReportAttempt", "wrong_digest")]
 
 
