@@ -1,6 +1,6 @@
 """The one loop of the write side: load the stream, decide, append with the expected version, try again on a conflict."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -126,9 +126,20 @@ class Handler:
                 held = not stream.pending and isinstance(stream.state, Acquired)
                 self.ready.settle(command.job, stream.state if held else None)
 
+    def hear(self, events: Iterable[Recorded]) -> None:
+        """What others append too: without it, `state` may answer with what this process knew last."""
+        self._streams.hear(events)
+
     async def state(self, stream: UUID, kind: str) -> Any:
-        """The folded state of a stream; kind: "job", "run", "runner", "workflow" or "repository"; None: no such stream."""
+        """The folded state of a stream; kind: "job", "run", "runner", "workflow" or "repository"; None: no such stream.
+
+        It may be behind what another process appended and this one has not heard (`hear`); commands decide on the latest.
+        """
         return (await self._streams.get(kind, stream)).state
+
+    async def latest(self, stream: UUID, kind: str) -> Any:
+        """As `state`, with all that is in the log now."""
+        return (await self._streams.refresh(await self._streams.get(kind, stream))).state
 
     async def position(self, stream: UUID, version: int) -> int:
         """Where the event at `version` of a stream stands in the log. Raises IndexError when there is none."""

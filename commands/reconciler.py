@@ -82,13 +82,13 @@ class Reconciler:
         self._pardoned.clear()
 
     async def _expire_run(self, run: UUID) -> int:
-        state: Run | None = await self._handler.state(run, "run")
+        state: Run | None = await self._handler.latest(run, "run")
         if state is None:
             return 0
         return len((await self._handler.handle(ExpireRun(run), Origin(state.tenant, ACTOR, correlation=run))).events)
 
     async def _send(self, job: UUID, kind: str) -> int:
-        state = await self._handler.state(job, "job")
+        state = await self._handler.latest(job, "job")
         if state is None:
             return 0
         if kind in ANSWERED and self._is_unheard(state):

@@ -1,11 +1,12 @@
 """The folded states of streams: a bounded cache in front of the store.
 
 A cached state may be old when another process writes too. That does no harm to an append (its expected version fails),
-but an answer without an append (a repeat, a refusal) must be taken from a state that was just read: see `refresh`.
+but an answer without an append (a repeat, a refusal) must be taken from a state that was just read: see `refresh`. A
+process that follows the feed tells the cache what it hears (`hear`), so that it is no further behind than the feed.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -107,6 +108,13 @@ class Streams:
         self._cache.move_to_end(stream.id)
         if len(self._cache) > CACHED_STREAMS_MAX:
             self._cache.popitem(last=False)
+
+    def hear(self, events: Iterable[Recorded]) -> None:
+        """Events of the log: a stream that another process has moved since it was cached is not to be had from the cache."""
+        for event in events:
+            cached = self._cache.get(event.stream)
+            if cached is not None and cached.version < event.version:
+                del self._cache[event.stream]
 
     def forget(self, stream: UUID) -> None:
         """Drop a stream whose expected version did not hold; it exists."""

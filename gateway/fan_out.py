@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
+from commands.handle import Handler
 from domain import runner_pool
 from domain.envelope import Recorded
 from domain.job import events as e
@@ -30,7 +31,8 @@ ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut, e.JobSucceede
 class FanOut:
     """One per gateway."""
 
-    def __init__(self, feed: Feed, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs) -> None:
+    def __init__(self, handler: Handler, feed: Feed, *, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs) -> None:
+        self._handler = handler
         self._feed = feed
         self._ready = ready
         self._leases = leases
@@ -61,6 +63,7 @@ class FanOut:
         # Feeds are generators; closing one at once frees its place with the wake-up.
         async with aclosing(cast("AsyncGenerator[Page]", self._feed.pages(self._hub.position))) as pages:
             async for page in pages:
+                self._handler.hear(page.events)  # first: what follows looks at the states of these streams
                 self.on_commit(page.events)
                 self._told = {position for position in self._told if position > page.last}
                 self._hub.on_page(page)

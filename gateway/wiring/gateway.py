@@ -77,7 +77,7 @@ async def gateway(parts: Parts) -> Gateway:
     )
     ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.look, restart)
     acquiring.ready = handler.ready = ready
-    fan_out = FanOut(parts.feed, ready, acquiring.leases, hub, logs)
+    fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs)
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, tenant=TENANT, terms=terms)
