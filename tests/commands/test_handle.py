@@ -10,6 +10,7 @@ from commands.handle import Handler, Origin
 from domain import ids
 from domain.envelope import Recorded
 from domain.job import commands as c
+from domain.job.state import Acquired, Queued
 from domain.ports import StoreUnavailable, Tracking, TrackingConflict
 from domain.refusals import Refusal
 from tests.domain.scenario import JOB, OTHER_RUNNER, RUN, RUNNER, created, lease
@@ -99,6 +100,18 @@ async def test_an_old_cache_refuses_nobody() -> None:
     outcome = await second.handle(c.StartJob(JOB, RUNNER, 1, 1, lease()), ORIGIN)
     assert outcome.refusal is None
     assert [event.type for event in outcome.events] == ["JobStarted"]
+
+
+async def test_a_state_that_is_looked_at_knows_what_others_did_once_that_was_heard() -> None:
+    """Two processes: what one appends, the other sees when it hears of it, and at once when it asks for the latest."""
+    store = MemoryEventStore()
+    one, other = handler(store), handler(store)
+    await one.handle(c.CreateJob(JOB, created()), ORIGIN)
+    taken = await other.handle(acquire(), NOBODY)
+    assert isinstance(await one.state(JOB, "job"), Queued)
+    assert isinstance(await one.latest(JOB, "job"), Acquired)
+    one.hear(taken.events)
+    assert isinstance(await one.state(JOB, "job"), Acquired)
 
 
 async def test_a_stale_write_is_refused_and_kept_as_evidence() -> None:

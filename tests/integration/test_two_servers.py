@@ -12,7 +12,7 @@ import pytest
 from infra.embedded.supervisor import Embedded
 from tests.rigs.crash import check, start_runner
 from tests.rigs.ports import free_port
-from tests.rigs.runs import send, succeed
+from tests.rigs.runs import send, status, succeed, until
 from tests.rigs.server import Server
 
 
@@ -68,3 +68,16 @@ def test_two_servers_share_the_work_and_do_nothing_twice(servers: list[Server], 
     counts = dict(rows)
     assert counts["JobAcquired"] == counts["JobSucceeded"] == counts["RunCompleted"] == len(runs)
     assert check(servers[1]) == []
+
+
+@pytest.mark.timeout(120)
+def test_a_cancel_that_one_server_takes_reaches_a_runner_of_the_other(servers: list[Server]) -> None:
+    """Two long jobs, one with each runner; both are cancelled by the first server."""
+    runs = [send(servers[number % 2], f"long-{number}", seconds=60) for number in range(2)]
+    for run in runs:
+        until(lambda run=run: status(servers[0], run)[0] == "in_progress", 20, "the job runs")  # type: ignore[misc]  # the default binds it
+    for run in runs:
+        servers[0].call("POST", f"/api/v1/runs/{run}/cancel", {})
+    for run in runs:
+        until(lambda run=run: status(servers[0], run) == ("completed", "cancelled"), 30, "the run is cancelled")  # type: ignore[misc]  # as above
+    assert check(servers[0]) == []
