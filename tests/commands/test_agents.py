@@ -261,7 +261,7 @@ async def test_a_job_of_a_newer_version_keeps_no_other_deadline_waiting() -> Non
     assert await reconciler.tick() == 1
     assert isinstance(await system.handler.state(other, "job"), BackingOff)
     with pytest.raises(StreamUnreadable, match=r"MoodChanged\.v1"):
-        await system.handler.state(strange, "job")
+        await system.handler.latest(strange, "job")
 
 
 async def test_the_reactor_goes_on_and_leaves_its_position_before_what_it_cannot_read() -> None:

@@ -12,15 +12,15 @@ from runner_test_gateway import job, step
 
 from runner import wire
 
-LEASE_SECONDS = 1.2
-NUMBERS = "for i in $(seq {first} {last}); do echo $i; sleep 0.02; done"
+LEASE_SECONDS = 2.0
+NUMBERS = "for i in $(seq {first} {last}); do echo $i; sleep 0.03; done"
 
 
 @pytest.fixture
 def short(bench: Any) -> Any:
     """Leases that end soon."""
     bench.gateway.lease_seconds = LEASE_SECONDS
-    bench.gateway.heartbeat_seconds = 0.1
+    bench.gateway.heartbeat_seconds = 0.3
     return bench
 
 
@@ -61,7 +61,7 @@ async def test_a_job_outlives_its_lease_while_the_control_plane_refuses(short: A
         short.gateway.refuse = lambda _path: None
         report = await short.gateway.ended(message.job)
         await until(lambda: not list(short.work.glob("spool/*")))
-    assert report.conclusion == "success"
+    assert report.conclusion == "success", report
     assert short.gateway.text(message.job, "stdout") == "\n".join(map(str, range(1, 151)))
     assert [line.line for line in short.gateway.lines[message.job]] == list(range(1, len(short.gateway.lines[message.job]) + 1))
     assert [(one.index, isinstance(one, wire.StepEnd)) for one in short.gateway.transitions[message.job]] == [
@@ -130,7 +130,7 @@ async def test_an_outcome_outlives_the_runner(short: Any) -> None:
     async with short.agent():
         report = await short.gateway.ended(message.job)
         await short.gateway.until(lambda: short.gateway.polls[-1].jobs == ())
-    assert report.conclusion == "success"
+    assert report.conclusion == "success", report
     assert (short.gateway.polls[polls].free_slots, short.gateway.polls[polls].jobs) == (0, (message.job,))
     assert short.gateway.text(message.job, "stdout") == "\n".join([*map(str, range(1, 31)), "last"])
     assert len(short.gateway.transitions[message.job]) == 4

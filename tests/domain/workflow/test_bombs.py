@@ -18,7 +18,7 @@ from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.reader import read
 
 MILLISECONDS_MAX = 50
-ROUNDS_MAX = 12
+ROUNDS_MAX = 40
 MEGABYTES_MAX = 64
 BIG_MILLISECONDS_MAX = 500
 BIG_BYTES = 200_000
@@ -136,7 +136,8 @@ def compose(text: str) -> None:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Processor time: another process's turn does not count."""
+    """Processor time: another process's turn does not count. What it does to the caches does: so rounds are apart."""
+    time.sleep(0.02)  # a busy neighbour's burst may pass
     before = time.process_time()
     work()
     return (time.process_time() - before) * 1000
