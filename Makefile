@@ -30,7 +30,7 @@ ci: .venv/run.stamp ## Run this repository's own workflow (.github/workflows/ci.
 
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 .PHONY: test-short
 test-short: .venv/dev.stamp ## Run the tests that need no server
