@@ -25,7 +25,7 @@ from domain.workflow import reader
 from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore
 
 RACES = 10_000
-SHORT = 3_000
+SHORT = 1_000
 """How many of them `make test` plays; `make campaign` plays the others."""
 PER_STORE = 1000
 RUNNER, OTHER = ids.runner_id("default", "r1"), ids.runner_id("default", "r2")
