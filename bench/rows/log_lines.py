@@ -45,7 +45,7 @@ PRINT = f"(yes '{TEXT}' || true) | head -n {LINES}"  # a shell of GitHub's takes
 PACED = f"""import sys, time
 began = time.time()
 for tick in range({STEADY_SECONDS} * 100):
-    time.sleep(max(0, began + tick / 100 - time.time()))
+    time.sleep(max(0, began + tick / 100 - time.time()))  # the steady rate itself
     for _ in range({STEADY_LINES_A_SECOND // 100}):
         print("printed at", time.time(), flush=False)
     sys.stdout.flush()
