@@ -69,6 +69,7 @@ class HostExecutor:
     isolation = "host"
 
     def __init__(self) -> None:
+        self.earlier = tree.descendants(os.getpid())
         self.spare: GuardianLink | None = None
         self.cells: set[HostCell] = set()
         self.endings: set[asyncio.Future[None]] = set()
@@ -113,17 +114,18 @@ class HostExecutor:
     def end_orphans(self) -> int:
         """Kill what a guardian that was itself killed has left to this process, if this process is a subreaper.
 
-        Everything below this process that does not stand below a living guardian is taken for such an orphan: call it
-        only in a process that starts nothing else. Returns how many would not die.
+        Everything below this process is taken for such an orphan, unless it stands below a living guardian or was there
+        before this executor: call it only in a process that starts nothing else meanwhile. Returns how many would not die.
         """
         links = [cell.link for cell in self.cells] + ([self.spare] if self.spare is not None else [])
-        guardians = frozenset(link.guardian.pid for link in links if not link.lost)
         own = os.getpid()
-        orphans = {pid for pid, _ in tree.descendants(own, pruned=guardians)}
+        earlier = {pid for pid, _ in tree.descendants(own) & self.earlier}
+        spared = frozenset(earlier | {link.guardian.pid for link in links if not link.lost})
+        orphans = {pid for pid, _ in tree.descendants(own, pruned=spared)}
 
         def reap() -> None:
             for pid in orphans:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
-        return tree.kill_all(own, reap, KILL_PATIENCE_SECONDS, pruned=guardians)
+        return tree.kill_all(own, reap, KILL_PATIENCE_SECONDS, pruned=spared)

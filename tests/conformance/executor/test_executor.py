@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.executors import tree
 from runner.executors.host import HostExecutor
 from runner.executors.port import CannotStart, Cell, CellLost, Command, Executor, Process
 
@@ -185,6 +186,7 @@ async def test_when_the_agent_is_killed_everything_dies_within_a_second(tmp_path
     pid = tmp_path / "pid"
     owner = f"""
 import asyncio, os, sys
+from runner.executors import tree
 from runner.executors.host import HostExecutor
 from runner.executors.port import Command
 async def main():
@@ -218,3 +220,22 @@ async def test_a_killed_guardian_is_noticed(tmp_path: Path) -> None:
     await executor.close()
     for pid in left_in(tmp_path):
         os.kill(pid, signal.SIGKILL)
+
+
+async def test_what_ran_before_the_executor_is_none_of_its_orphans(tmp_path: Path) -> None:
+    """A guardian is killed: the job's processes, now children of this one, are ended, and what stood here earlier is not."""
+    earlier = await asyncio.create_subprocess_exec("/bin/sh", "-c", "sleep 300 & wait", start_new_session=True)
+    tree.become_subreaper()
+    executor = HostExecutor()
+    cell = await executor.open()
+    os.mkfifo(tmp_path / "pipe")
+    process = await start(cell, tmp_path, "/bin/sh", "-c", "read go < pipe; sleep 300 & kill -9 $PPID; exec sleep 300")
+    (tmp_path / "pipe").write_text("")
+    with pytest.raises(CellLost):
+        await process.wait()
+    assert executor.end_orphans() == 0
+    assert not left_in(tmp_path)
+    assert len(tree.descendants(earlier.pid)) == 1
+    await executor.close()
+    os.killpg(earlier.pid, signal.SIGKILL)
+    await earlier.wait()
