@@ -66,6 +66,8 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.ConcludeJob: ("run", "run"),
     run.AdmitRun: ("run", "run"),
     run.AdmitJob: ("run", "run"),
+    run.AdmitCall: ("run", "run"),
+    run.CancelCall: ("run", "run"),
     concurrency.ClaimConcurrency: ("concurrency", "group"),
     concurrency.ReleaseConcurrency: ("concurrency", "group"),
     run.CancelRun: ("run", "run"),

@@ -7,11 +7,13 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.ports import Blobs
-from domain.run.commands import AdmitRun, ConcludeJob, PlanRerun
+from domain.run.commands import AdmitCall, AdmitRun, CancelCall, ConcludeJob, PlanRerun
 from domain.run.state import Run
 from domain.workflow.model import Workflow
 
 PARSED_MAX = 512
+
+_OPENING_NODES = ConcludeJob | AdmitRun | AdmitCall | CancelCall | PlanRerun
 
 _WORKFLOW = msgspec.json.Decoder(Workflow)
 
@@ -35,7 +37,7 @@ class SourceLoader:
 
     async def enrich(self, command: Any, state: Any) -> Any:
         """A command that opens nodes gets the workflow and the payload of its run; other commands stay as they are."""
-        if not isinstance(command, ConcludeJob | AdmitRun | PlanRerun) or not isinstance(state, Run) or command.workflow_ast is not None:
+        if not isinstance(command, _OPENING_NODES) or not isinstance(state, Run) or command.workflow_ast is not None:
             return command
         return replace(
             command,

@@ -1,7 +1,7 @@
-"""A concurrency group of a repository: one run or job holds it, others wait for it in the order in which they came.
+"""A concurrency group of a repository: one run, job or call of a workflow holds it, others wait for it in the order in which they came.
 
 The group is a stream of its own, so two claims at once are put in order by its version. Whoever claims it is told in the
-same commit that it may go on (AdmitRun, AdmitJob), and whoever ends lets go in the commit of its end; so no crash can
+same commit that it may go on (AdmitRun, AdmitJob, AdmitCall), and whoever ends lets go in the commit of its end; so no crash can
 leave a group held by something that is over. It must never look at what a run does: it only knows who claimed it.
 """
 
@@ -12,16 +12,17 @@ from msgspec.structs import replace
 
 from domain.job.commands import CancelJob
 from domain.refusals import REPEAT, Decision
-from domain.run.commands import AdmitJob, AdmitRun, CancelRun
+from domain.run.commands import AdmitCall, AdmitJob, AdmitRun, CancelCall, CancelRun
 
 PENDING_MAX = 100
 """How many wait with `queue: max`; who comes then is cancelled, as on GitHub."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Who claims a group. holder: the run, or the job for a group of a job. name: the group's, as written there.
+    """Who claims a group. holder: the run, the job, or the call's id for a group of a call. name: the group's, as written there.
 
-    What follows is for people and messages.
+    node: the key of the job's node, or the prefix of the call; neither job nor node: the run itself. The rest is for
+    people and messages.
     """
 
     holder: UUID
@@ -105,8 +106,9 @@ def _claim(group: Group, command: ClaimConcurrency) -> Decision:
     claim, holding = command.claim, group.holding
     if holding is None:
         return Decision((ConcurrencyAcquired(claim),), (_admit(claim),))
-    if holding.run == claim.run and (holding.job is None or claim.job is None):
-        return Decision((), (_cancel(claim, f"deadlock: run {claim.number} itself holds concurrency group {claim.name}"),))
+    if _is_part(claim, holding):
+        who = f"run {claim.number}" if not holding.node else f"the call {holding.node} of run {claim.number}"
+        return Decision((), (_cancel(claim, f"deadlock: {who} itself holds concurrency group {claim.name}"),))
     if command.queue == "max" and len(group.pending) >= PENDING_MAX:
         return Decision((), (_cancel(claim, f"{PENDING_MAX} others wait for concurrency group {claim.name}"),))
     replaced = () if command.queue == "max" else group.pending
@@ -130,14 +132,25 @@ def _release(group: Group, command: ReleaseConcurrency) -> Decision:
     return REPEAT
 
 
-def _admit(claim: Claim) -> AdmitRun | AdmitJob:
-    if claim.job is None:
-        return AdmitRun(claim.run, claim.run_attempt)
-    return AdmitJob(claim.run, claim.run_attempt, claim.job)
+def _is_part(claim: Claim, holding: Claim) -> bool:
+    """Whether who claims is part of who holds, which therefore ends later: a job or call of the run, or of the call."""
+    if claim.run != holding.run or holding.job is not None:
+        return False
+    return not holding.node or f"{claim.node}/".startswith(f"{holding.node}/")
 
 
-def _cancel(claim: Claim, reason: str) -> CancelRun | CancelJob:
-    return CancelRun(claim.run, reason) if claim.job is None else CancelJob(claim.job, reason)
+def _admit(claim: Claim) -> AdmitRun | AdmitJob | AdmitCall:
+    if claim.job is not None:
+        return AdmitJob(claim.run, claim.run_attempt, claim.job)
+    if claim.node:
+        return AdmitCall(claim.run, claim.run_attempt, claim.node, claim.holder)
+    return AdmitRun(claim.run, claim.run_attempt)
+
+
+def _cancel(claim: Claim, reason: str) -> CancelRun | CancelJob | CancelCall:
+    if claim.job is not None:
+        return CancelJob(claim.job, reason)
+    return CancelCall(claim.run, claim.run_attempt, claim.node, reason) if claim.node else CancelRun(claim.run, reason)
 
 
 def evolve(state: Group | None, event: ConcurrencyEvent) -> Group:

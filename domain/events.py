@@ -25,7 +25,10 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "FollowersFixed": (run.FollowersFixed, 1),
     "RunPlanned": (run.RunPlanned, 2),
     "NodeExpanded": (run.NodeExpanded, 1),
-    "NodeCalled": (run.NodeCalled, 1),
+    "NodeCalled": (run.NodeCalled, 2),
+    "CallHeld": (run.CallHeld, 1),
+    "CallAdmitted": (run.CallAdmitted, 1),
+    "CallCancellationRequested": (run.CallCancellationRequested, 1),
     "CallConcluded": (run.CallConcluded, 1),
     "JobHeld": (run.JobHeld, 1),
     "JobAdmitted": (run.JobAdmitted, 1),
@@ -75,6 +78,7 @@ NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for 
 
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
+    ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }

@@ -49,6 +49,11 @@ def job_id(run: UUID, run_attempt: int, key: str, instance: str) -> UUID:
     return derive("job", run, run_attempt, key, instance)
 
 
+def call_id(run: UUID, run_attempt: int, call: str, of: str) -> UUID:
+    """Who holds a concurrency group for a call (its prefix). of: "job" or "workflow", whose `concurrency` that is."""
+    return derive("call", run, run_attempt, call, of)
+
+
 def concurrency_group_id(repository: UUID, name: str) -> UUID:
     """The stream of a concurrency group of a repository; its name counts without regard to case."""
     return derive("concurrency", repository, name.casefold())

@@ -11,7 +11,7 @@ from domain.job import events as job
 from domain.job.commands import CancelJob
 from domain.job.state import Done
 from domain.run import events as run
-from domain.run.commands import ConcludeJob
+from domain.run.commands import CancelCall, ConcludeJob
 from domain.run.state import Run
 
 JOB_ENDS = (job.JobSucceeded, job.JobFailed, job.JobTimedOut, job.JobCancelled)
@@ -36,8 +36,8 @@ def in_commit(state: Any, event: Any) -> tuple[ConcludeJob, ...]:
     return (conclude,)
 
 
-def afterwards(state: Any, event: Any) -> tuple[CancelJob, ...]:
-    """A cancelled run cancels its jobs; a failed instance of a fail-fast matrix cancels its siblings.
+def afterwards(state: Any, event: Any) -> tuple[CancelJob | CancelCall, ...]:
+    """A cancelled run or call cancels its jobs and waiting calls; a failed instance of a fail-fast matrix cancels its siblings.
 
     state: the run's, at or after the event.
     """
@@ -45,7 +45,9 @@ def afterwards(state: Any, event: Any) -> tuple[CancelJob, ...]:
         return ()
     match event:
         case run.RunCancellationRequested() if event.run_attempt == state.run_attempt:
-            return tuple(CancelJob(live, event.reason, event.force) for live in state.live_jobs())
+            return _ended(state, ("",), event.reason, force=event.force)
+        case run.CallCancellationRequested() if event.run_attempt == state.run_attempt:
+            return _ended(state, (f"{event.call}/",), event.reason)
         case run.JobConcluded(result="failure") if event.run_attempt == state.run_attempt:
             node = state.nodes[event.node]
             if not node.fail_fast:
@@ -53,12 +55,18 @@ def afterwards(state: Any, event: Any) -> tuple[CancelJob, ...]:
             reason = "fail-fast: another job of the matrix failed"
             return tuple(CancelJob(sibling, reason) for sibling, result in node.jobs.items() if not result)
         case run.CallConcluded(result="failure") if event.run_attempt == state.run_attempt and state.nodes[event.node].fail_fast:
-            reason = "fail-fast: another call of the matrix failed"
             prefixes = tuple(f"{prefix}/" for prefix, call in state.nodes[event.node].calls.items() if call.cancelled)
-            return tuple(CancelJob(live, reason) for live in state.live_jobs(prefixes))
+            return _ended(state, prefixes, "fail-fast: another call of the matrix failed")
         case _:
             return ()
 
 
-AFTERWARDS = (run.RunCancellationRequested, run.JobConcluded, run.CallConcluded)
+def _ended(state: Run, prefixes: tuple[str, ...], reason: str, *, force: bool = False) -> tuple[CancelJob | CancelCall, ...]:
+    """The end of all live jobs below these prefixes, and of the calls that wait there and so have none."""
+    jobs = (CancelJob(live, reason, force) for live in state.live_jobs(prefixes))
+    waiting = (CancelCall(state.run, state.run_attempt, call, reason) for call in state.held_calls(prefixes))
+    return (*jobs, *waiting)
+
+
+AFTERWARDS = (run.RunCancellationRequested, run.CallCancellationRequested, run.JobConcluded, run.CallConcluded)
 """The event types that `afterwards` looks at."""

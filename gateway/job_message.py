@@ -8,7 +8,7 @@ import msgspec
 from commands.handle import Handler
 from commands.sources import SourceLoader
 from domain.job.state import Acquired
-from domain.run.advance import github_context, inputs_context, needs_context
+from domain.run.run_contexts import github_context, inputs_context, needs_context
 from domain.run.state import Run
 from domain.workflow import calls, step_order
 from domain.workflow.model import Job

@@ -7,8 +7,9 @@ import msgspec
 
 from domain import concurrency as e
 from domain.envelope import Recorded
+from domain.ids import call_id
 from domain.invariants.job import CONCLUSIONS, Finding
-from domain.run.events import RunCompleted, RunRerunRequested
+from domain.run.events import CallConcluded, RunCompleted, RunRerunRequested
 
 
 class Account(msgspec.Struct):
@@ -27,10 +28,13 @@ class GroupLedger:
         self._over: dict[UUID, int] = {}
 
     def see(self, event: Recorded) -> Iterator[Finding]:
-        """The findings about one event of a group; the ends of runs and jobs are noted, and that a run goes on."""
+        """The findings about one event of a group; the ends of runs, jobs and calls are noted, and that a run goes on."""
         data = event.data
         if type(data) in CONCLUSIONS or isinstance(data, RunCompleted):
             self._over[event.stream] = event.position
+        if isinstance(data, CallConcluded):
+            for of in ("job", "workflow"):
+                self._over[call_id(event.stream, data.run_attempt, data.call, of)] = event.position
         if isinstance(data, RunRerunRequested):
             self._over.pop(event.stream, None)
         if isinstance(data, e.ConcurrencyEvent):

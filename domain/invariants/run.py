@@ -9,6 +9,7 @@ from domain.envelope import Recorded
 from domain.invariants.job import Finding, JobLedger
 from domain.job import events as job
 from domain.run import events as e
+from domain.workflow.calls import caller_of, prefix_of
 
 InAttempt = (
     e.RunPlanned
@@ -16,6 +17,9 @@ InAttempt = (
     | e.RunAdmitted
     | e.NodeExpanded
     | e.NodeCalled
+    | e.CallHeld
+    | e.CallAdmitted
+    | e.CallCancellationRequested
     | e.CallConcluded
     | e.JobHeld
     | e.JobAdmitted
@@ -34,6 +38,8 @@ class Progress(msgspec.Struct):
     done: the results of its jobs that are over; carried: those of an earlier run attempt that it takes over.
     calls: of each node that calls a workflow, the nodes of each call by its prefix. held: jobs that may not be queued;
     limits: how many jobs of a node may be under way; waiting: the whole run is held.
+    declared: how many concurrency groups a call, by its prefix, has to hold, and groups: how many it does not yet; asked:
+    the calls whose end is wanted.
     """
 
     nodes: dict[str, e.PlannedNode]
@@ -44,6 +50,9 @@ class Progress(msgspec.Struct):
     calls: dict[str, dict[str, tuple[str, ...]]] = {}
     held: dict[UUID, str] = {}
     limits: dict[str, int] = {}
+    declared: dict[str, int] = {}
+    groups: dict[str, int] = {}
+    asked: set[str] = set()
     waiting: bool = False
     cancelled: bool = False
     conclusion: str = ""
@@ -120,6 +129,7 @@ class RunLedger:
                 if run.waiting:
                     yield 5, f"node {data.node} was opened while its run waits for a concurrency group"
                 yield from self._ready(run, data.node)
+                yield from self._entered(run, data.node)
                 yield from self._condition(run, data.node)
                 run.open[data.node] = {instance.job: run.carried.get(instance.job, "") for instance in data.instances}
                 for job, result in run.open[data.node].items():
@@ -128,9 +138,18 @@ class RunLedger:
                 _settle(run, data.node)
             case e.NodeCalled():
                 yield from self._ready(run, data.node)
+                yield from self._entered(run, data.node)
                 yield from self._condition(run, data.node)
                 run.calls[data.node] = {call.prefix: tuple(node.key for node in call.nodes) for call in data.calls}
                 run.nodes.update((node.key, node) for call in data.calls for node in call.nodes)
+                run.declared.update((call.prefix, len(call.groups)) for call in data.calls)
+                run.groups.update((call.prefix, len(call.groups)) for call in data.calls)
+            case e.CallAdmitted():
+                if not run.groups.get(data.call):
+                    yield 5, f"call {data.call} was let in and had not been held back"
+                run.groups[data.call] = run.groups.get(data.call, 0) - 1
+            case e.CallCancellationRequested():
+                run.asked.add(data.call)
             case e.CallConcluded():
                 yield from self._call_concluded(run, data)
             case e.NodeSkipped() | e.NodeFailed():
@@ -144,6 +163,14 @@ class RunLedger:
                 yield from self._completed(run, data)
             case _:
                 pass
+
+    def _entered(self, run: Progress, node: str) -> Iterator[Finding]:
+        """No node opens while a call that it is within waits for a concurrency group."""
+        prefix = prefix_of(node)
+        while prefix:
+            if run.groups.get(prefix):
+                yield 5, f"node {node} was opened while the call {prefix} waits for a concurrency group"
+            prefix = prefix_of(caller_of(prefix))
 
     def _ready(self, run: Progress, node: str) -> Iterator[Finding]:
         planned = run.nodes.get(node)
@@ -177,6 +204,8 @@ class RunLedger:
         if missing:
             yield 6, f"the call {data.call} was concluded before its nodes {', '.join(missing)}"
         expected = _worst([run.results.get(key, "") for key in children])
+        if run.groups.get(data.call) or (data.call in run.asked and expected != "success"):
+            expected = "cancelled"
         if data.result != expected and not data.message:
             yield 6, f"the call {data.call} is concluded {data.result}; its jobs make it {expected}"
         run.results[data.call] = data.result
@@ -229,6 +258,8 @@ def _keep_calls(run: Progress, before: Progress, again: e.RunRerunRequested) -> 
     for caller, calls in before.calls.items():
         if any(key in run.nodes for keys in calls.values() for key in keys):
             run.calls[caller] = calls
+            run.declared.update((prefix, before.declared.get(prefix, 0)) for prefix in calls)
+            run.groups.update((prefix, run.declared[prefix]) for prefix in calls)
             over = [prefix for prefix in calls if not any(key.startswith(f"{prefix}/") for key in again.jobs)]
             run.results.update((prefix, before.results[prefix]) for prefix in over)
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from domain.envelope import Meta
 from domain.run.events import RunRerunRequested
-from domain.run.state import Node, Run
+from domain.run.state import CallState, Node, Run
 from domain.workflow.calls import caller_of, prefix_of
 
 
@@ -38,7 +38,7 @@ def _reaches(state: Run, caller: str, carried: AbstractSet[UUID]) -> bool:
 def _still_called(node: Node, jobs: tuple[str, ...]) -> Node:
     """A calling node whose calls that run again in part are open."""
     open_ = {prefix for prefix in node.calls if any(key.startswith(f"{prefix}/") for key in jobs)}
-    calls = {prefix: replace(call, result="", cancelled=False) if prefix in open_ else call for prefix, call in node.calls.items()}
+    calls = {prefix: CallState(call.planned) if prefix in open_ else call for prefix, call in node.calls.items()}
     given = {prefix: outputs for prefix, outputs in node.given.items() if prefix not in open_}
     return replace(node, phase="open", result="", calls=calls, given=given)
 

@@ -87,6 +87,28 @@ class AdmitJob(msgspec.Struct, frozen=True, gc=False):
     job: UUID
 
 
+class AdmitCall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A concurrency group lets a call in. call: its prefix; holder: who it is in the group. The rest: see ConcludeJob."""
+
+    run: UUID
+    run_attempt: int
+    call: str
+    holder: UUID
+    workflow_ast: Workflow | None = None
+    payload_json: dict[str, Any] = {}
+
+
+class CancelCall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A concurrency group asks for the end of a call; or what it is part of ends while it waits. The rest: see ConcludeJob."""
+
+    run: UUID
+    run_attempt: int
+    call: str
+    reason: str
+    workflow_ast: Workflow | None = None
+    payload_json: dict[str, Any] = {}
+
+
 class CancelRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Someone asks for the end of the run."""
 

@@ -1,18 +1,22 @@
 """What a run answers to each command. Pure; the workflow and the payload come in with the command."""
 
+from domain import ids
 from domain.concurrency import ReleaseConcurrency
 from domain.envelope import Meta
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.run import admission
 from domain.run import commands as c
 from domain.run import events as e
-from domain.run.advance import Sources, abandon, advance, begin, job_of
+from domain.run.advance import abandon, advance, begin, job_of
 from domain.run.evolve import evolve
 from domain.run.rerun import plan_again, rerun
+from domain.run.run_contexts import Sources
 from domain.run.state import RUN_MAX, Run
-from domain.workflow import plan
+from domain.workflow import calls, plan
 
-AnyRunCommand = c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob | c.RerunRun | c.PlanRerun | c.ExpireRun
+AnyRunCommand = (
+    c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob | c.AdmitCall | c.CancelCall | c.RerunRun | c.PlanRerun | c.ExpireRun
+)
 
 
 def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
@@ -30,6 +34,8 @@ def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision 
             return _admit(state, command, origin)
         case c.AdmitJob():
             return admission.admitted(state, command)
+        case c.AdmitCall() | c.CancelCall():
+            return _call(state, command, origin)
         case c.RerunRun():
             return rerun(state, command, origin)
         case c.PlanRerun():
@@ -99,6 +105,28 @@ def _admit(state: Run, command: c.AdmitRun, origin: Meta) -> Decision:
     after = evolve(state.run, state, admitted, origin)
     then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
     return Decision((admitted, *then.events), then.commands)
+
+
+def _call(state: Run, command: c.AdmitCall | c.CancelCall, origin: Meta) -> Decision:
+    """A concurrency group lets a call in, or wants its end; a call that waits is then over at once."""
+    node = state.nodes.get(calls.caller_of(command.call))
+    call = node.calls.get(command.call) if node is not None else None
+    if command.run_attempt != state.run_attempt or node is None or call is None or call.result:
+        return REPEAT
+    if command.workflow_ast is None:
+        raise ValueError("a command about a call needs the workflow that the run names")
+    event: e.CallAdmitted | e.CallCancellationRequested
+    if isinstance(command, c.CancelCall):
+        if call.asked:
+            return REPEAT
+        event = e.CallCancellationRequested(state.run_attempt, node.planned.key, command.call, command.reason)
+    else:
+        if not call.held or command.holder != ids.call_id(state.run, state.run_attempt, command.call, call.claims[-1].of):
+            return REPEAT
+        event = e.CallAdmitted(state.run_attempt, node.planned.key, command.call, command.holder)
+    after = evolve(state.run, state, event, origin)
+    then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
+    return Decision((event, *then.events), then.commands)
 
 
 def _cancel(state: Run, command: c.CancelRun, origin: Meta) -> Decision | Refusal:

@@ -103,14 +103,28 @@ class NodeExpanded(RunEvent, frozen=True):
     fail_fast: bool = False
 
 
+class CallGroup(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A concurrency group that a call has to hold. of: "job" (the calling one's `concurrency`) or "workflow" (the called one's)."""
+
+    of: str
+    group: UUID
+    name: str
+    cancel_in_progress: bool = False
+    queue: str = "single"
+
+
 class PlannedCall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One call of a workflow, and the nodes that join the plan for it. prefix: what their keys begin with."""
+    """One call of a workflow, and the nodes that join the plan for it. prefix: what their keys begin with.
+
+    groups: the concurrency groups that the call has to hold, in the order in which it claims them.
+    """
 
     prefix: str
     name: str
     nodes: tuple[PlannedNode, ...]
     matrix: dict[str, Any] = {}
     inputs: dict[str, Any] = {}
+    groups: tuple[CallGroup, ...] = ()
 
 
 class NodeCalled(RunEvent, frozen=True):
@@ -123,6 +137,37 @@ class NodeCalled(RunEvent, frozen=True):
     trace: tuple[Trace, ...] = ()
     fail_fast: bool = False
     max_parallel: int = 0
+
+
+class CallHeld(RunEvent, frozen=True):
+    """None of a call's nodes is opened before this concurrency group lets the call in. holder: who the call is in the group."""
+
+    run_attempt: int
+    node: str
+    call: str
+    holder: UUID
+    group: UUID
+    name: str
+    cancel_in_progress: bool = False
+    queue: str = "single"
+
+
+class CallAdmitted(RunEvent, frozen=True):
+    """A concurrency group let a call in."""
+
+    run_attempt: int
+    node: str
+    call: str
+    holder: UUID
+
+
+class CallCancellationRequested(RunEvent, frozen=True):
+    """A concurrency group, or the end of what a waiting call is part of, asks for the end of a call."""
+
+    run_attempt: int
+    node: str
+    call: str
+    reason: str
 
 
 class CallConcluded(RunEvent, frozen=True):

@@ -50,6 +50,13 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
             children = {node.key: Node(node) for call in event.calls for node in call.nodes}
             after = _with(state, event.node, phase="open", calls=calls, fail_fast=event.fail_fast, max_parallel=event.max_parallel)
             return replace(after, nodes={**after.nodes, **children})
+        case e.CallHeld():
+            claimed = state.nodes[event.node].calls[event.call].claimed
+            return _with_call(state, event, claimed=claimed + 1, held=True)
+        case e.CallAdmitted():
+            return _with_call(state, event, held=False)
+        case e.CallCancellationRequested():
+            return _with_call(state, event, cancelled=True, asked=True)
         case e.CallConcluded():
             return _call_concluded(state, event)
         case e.JobHeld():
@@ -76,6 +83,11 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
 
 def _with(state: Run, key: str, **changes: object) -> Run:
     return replace(state, nodes={**state.nodes, key: replace(state.nodes[key], **changes)})
+
+
+def _with_call(state: Run, event: e.CallHeld | e.CallAdmitted | e.CallCancellationRequested, **changes: object) -> Run:
+    calls = state.nodes[event.node].calls
+    return _with(state, event.node, calls={**calls, event.call: replace(calls[event.call], **changes)})
 
 
 def _call_concluded(state: Run, event: e.CallConcluded) -> Run:

@@ -10,9 +10,11 @@ from uuid import UUID
 from domain.envelope import Meta
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.run import events as e
-from domain.run.advance import Sources, begin, jobs_so_far
+from domain.run.advance import begin
 from domain.run.commands import PlanRerun, RerunRun
 from domain.run.evolve import evolve
+from domain.run.run_contexts import Sources
+from domain.run.specs import jobs_so_far
 from domain.run.state import RUN_MAX, Run
 from domain.workflow.calls import caller_of, prefix_of
 

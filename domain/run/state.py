@@ -6,16 +6,33 @@ from uuid import UUID
 
 import msgspec
 
-from domain.run.events import FollowersFixed, JobHeld, PlannedCall, PlannedNode, RunHeld, RunTriggered
+from domain.run.events import CallGroup, FollowersFixed, JobHeld, PlannedCall, PlannedNode, RunHeld, RunTriggered
 from domain.workflow.calls import caller_of, local_key, prefix_of
 
 
 class CallState(msgspec.Struct, frozen=True):
-    """A call of a workflow. result: set once all its jobs are done; cancelled: another call of the matrix failed."""
+    """A call of a workflow. result: set once all its jobs are done; cancelled: another call of the matrix failed.
+
+    claimed: how many of its concurrency groups it holds or waits for; held: it waits for the last of these. asked: a
+    group wants its end.
+    """
 
     planned: PlannedCall
     result: str = ""
     cancelled: bool = False
+    claimed: int = 0
+    held: bool = False
+    asked: bool = False
+
+    @property
+    def entered(self) -> bool:
+        """Whether it holds all groups that it has to hold, so that its nodes may be opened."""
+        return self.claimed == len(self.planned.groups) and not self.held
+
+    @property
+    def claims(self) -> tuple[CallGroup, ...]:
+        """The groups that it holds or waits for."""
+        return self.planned.groups[: self.claimed]
 
 
 RUN_MAX = timedelta(days=35)
@@ -87,6 +104,11 @@ class Run(msgspec.Struct, frozen=True):
         """The call that a node belongs to; None for a job of the file itself."""
         prefix = prefix_of(key)
         return self.nodes[caller_of(prefix)].calls[prefix] if prefix else None
+
+    def held_calls(self, prefixes: tuple[str, ...] = ("",)) -> list[str]:
+        """The calls that wait for a concurrency group. prefixes: as those of `live_jobs`."""
+        calls = [(prefix, call) for node in self.nodes.values() for prefix, call in node.calls.items()]
+        return [prefix for prefix, call in calls if call.held and not call.result and f"{prefix}/".startswith(prefixes)]
 
     def nodes_of(self, prefix: str) -> list[Node]:
         """The nodes that a call added, without those of calls within it."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from domain.workflow.dispatch import typed_input
-from domain.workflow.evaluation import Evaluator, PlanError
+from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.model import Job, Workflow
 from domain.workflow.values import to_text
 
@@ -20,12 +20,16 @@ LOCAL = ("./", "$/")
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call of a workflow. prefix: what the keys of its nodes begin with; name: what people see of the calling job."""
+    """One call of a workflow. prefix: what the keys of its nodes begin with; name: what people see of the calling job.
+
+    groups: the `concurrency` of the calling "job" and that of the called "workflow", where they have one.
+    """
 
     prefix: str
     name: str
     matrix: dict[str, Any]
     inputs: dict[str, Any]
+    groups: tuple[tuple[str, Concurrency], ...] = ()
 
 
 def file_of(reference: str) -> str:
@@ -81,6 +85,16 @@ def inputs(called: Workflow, job: Job, evaluator: Evaluator, contexts: Mapping[s
             raise PlanError("WF045", f'the input "{name}" of the called workflow cannot be "{to_text(value)[:100]}"', "uses", fault)
         found[name] = typed
     return found
+
+
+def groups(called: Workflow, job: Job, evaluator: Evaluator, given: dict[str, Any]) -> tuple[tuple[str, Concurrency], ...]:
+    """The concurrency groups of a call: the calling job's, then that of the called file. given: the call's inputs. Raises PlanError."""
+    try:
+        within = Evaluator({**evaluator.base, "inputs": given}).concurrency(called.concurrency)
+    except PlanError as error:
+        raise PlanError(error.code, f'in the called workflow "{called.path}" {error.message}', "uses", error.help) from None
+    found = (("job", evaluator.concurrency(job.concurrency)), ("workflow", within))
+    return tuple((of, concurrency) for of, concurrency in found if concurrency is not None)
 
 
 def outputs(called: Workflow, contexts: Mapping[str, Any]) -> dict[str, str]:

@@ -63,8 +63,7 @@ EXPLANATIONS: dict[str, str] = {
     " combined with cancel-in-progress.",
     "WF201": "Containers and services are not run yet.",
     "WF202": "Of all actions only actions/checkout is run yet; other steps need `run`.",
-    "WF203": "Called workflows of other repositories are not run yet, and neither are concurrency groups of a calling job or of a"
-    " called workflow as a whole; those of its jobs are.",
+    "WF203": "Called workflows of other repositories are not run yet.",
     "WF301": "The workflow does not declare this input.",
     "WF302": "The workflow requires this input and it was not given.",
     "WF303": "The input was given a value that its type does not allow.",

@@ -28,7 +28,7 @@ def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, A
         found.extend(problems)
         if read is not None:
             called[reference] = read
-            found.extend(support.unsupported(read, called=True))
+            found.extend(support.unsupported(read))
             pending.extend(_references(read))
     if not _references(workflow) or errors(found):
         return workflow, found

@@ -214,7 +214,8 @@ def _expanded(
 def _call(root: Workflow, job: Job, prefix: str, evaluator: Evaluator, combination: dict[str, Any]) -> Call:
     called = root.called[job.uses or ""]
     name = _name(job, evaluator, combination)
-    return Call(prefix, name, combination, calls.inputs(called, job, evaluator, evaluator.base))
+    inputs = calls.inputs(called, job, evaluator, evaluator.base)
+    return Call(prefix, name, combination, inputs, calls.groups(called, job, evaluator, inputs))
 
 
 def _chosen(combination: dict[str, Any], matrix_filter: Mapping[str, tuple[str, ...]]) -> bool:

@@ -10,12 +10,9 @@ from domain.workflow.model import Job, Place, Step, Workflow
 _CHECKOUT = "actions/checkout"
 
 
-def unsupported(workflow: Workflow, *, called: bool = False) -> list[Diagnostic]:
-    """All that a run of this workflow would need and cannot have, in the order of the file. called: by another one."""
+def unsupported(workflow: Workflow) -> list[Diagnostic]:
+    """All that a run of this workflow would need and cannot have, in the order of the file."""
     found = [each for job in workflow.jobs.values() for each in _job(workflow.path, job)]
-    if called and workflow.concurrency is not None:
-        help_ = "give its jobs the group"
-        found.append(_not_yet(workflow.path, "WF203", Place(1, 1), '"concurrency" of a called workflow', help_))
     return sorted(found, key=lambda each: (each.line, each.column))
 
 
@@ -24,11 +21,6 @@ def _job(file: str, job: Job) -> list[Diagnostic]:
     if job.uses is not None and not job.uses.startswith(LOCAL):
         help_ = "copy the called workflow into this repository and write ./.github/workflows/FILE.yml"
         found.append(_not_yet(file, "WF203", job.places.get("uses", job.place), f'the reusable workflow "{job.uses}"', help_))
-    if job.uses is not None and job.concurrency is not None:
-        help_ = "give the jobs of the called workflow the group"
-        found.append(
-            _not_yet(file, "WF203", job.places.get("concurrency", job.place), f'"concurrency" of the calling job "{job.key}"', help_)
-        )
     for key in ("container", "services"):
         if key in job.places:
             help_ = "run the job on a machine that has what it needs, or start the containers in a `run` step"

@@ -1,5 +1,6 @@
 """Read routes of jobs: one job, its attempts, its events."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,6 +25,14 @@ async def the_job(connection: Connection, job: UUID) -> JobRow:
     return found
 
 
+async def held_jobs(connection: Connection, reads: Reads, run: UUID, rows: Sequence[JobRow]) -> dict[UUID, str]:
+    """What jobs of a run wait for; those of a call that is not let in yet, for what the call waits for."""
+    waiting = [row for row in rows if row.status == "waiting"]
+    found = await holds(connection, reads.tenant, [row.id for row in waiting], calls_of=run) if waiting else []
+    reasons = {row.id: hold.reason for hold in found if hold.call for row in waiting if row.key.startswith(f"{hold.call}/")}
+    return reasons | {hold.id: hold.reason for hold in found}
+
+
 def job_routes(reads: Reads) -> APIRouter:
     """The routes below /api/v1/jobs."""
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -33,7 +42,7 @@ def job_routes(reads: Reads) -> APIRouter:
         await reads.reached(at_least, "status", "holds", about=job)
         async with reads.connections() as connection:
             row = await the_job(connection, job)
-            reasons = {hold.id: hold.reason for hold in await holds(connection, reads.tenant, [job])}
+            reasons = await held_jobs(connection, reads, row.run_id, [row])
             return respond(job_shape(row, *await attempts_of(connection, [job]), reasons.get(job, "")))
 
     @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it")

@@ -8,13 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.events import event_page, position_of
+from gateway.api.jobs import held_jobs
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
 from gateway.api.shapes import grouped, job_shape, run_attempt_shape, run_shape
 from gateway.problems import problem
 from projections.holds import holds
 from projections.rows import Connection
 from projections.run_history import run_history
-from projections.status import JobRow, RunAttemptRow, RunRow
+from projections.status import RunAttemptRow, RunRow
 from projections.status.reads import (
     AS_PLANNED,
     NEWEST_FIRST,
@@ -119,7 +120,7 @@ def run_routes(reads: Reads) -> APIRouter:
             except ValueError as error:
                 raise bad_cursor(cursor) from error
             attempts, steps = await attempts_of(connection, [job.id for job in found])
-            reasons = await held(connection, reads, found)
+            reasons = await held_jobs(connection, reads, row.id, found)
         await reads.reached(at_least, "status", "holds", about=row.id)
         by_job = grouped(attempts, steps)
         return page(
@@ -159,9 +160,9 @@ def run_routes(reads: Reads) -> APIRouter:
     return router
 
 
-async def held(connection: Connection, reads: Reads, rows: Sequence[RunRow | JobRow]) -> dict[UUID, str]:
-    """What runs or jobs wait for that are ready and not let in yet."""
-    ids = [row.id for row in rows if row.status in ("pending", "waiting")]
+async def held(connection: Connection, reads: Reads, rows: Sequence[RunRow]) -> dict[UUID, str]:
+    """What runs wait for that are ready and not let in yet."""
+    ids = [row.id for row in rows if row.status == "pending"]
     return {hold.id: hold.reason for hold in await holds(connection, reads.tenant, ids)} if ids else {}
 
 

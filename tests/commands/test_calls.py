@@ -212,12 +212,10 @@ async def test_an_input_that_does_not_fit_once_evaluated_fails_the_call() -> Non
             "WF047",
             "contents: write",
         ),
-        (("with:", "concurrency: x\n    with:"), ("", ""), "WF203", "concurrency"),
-        (("", ""), ("env:", "concurrency: x\nenv:"), "WF203", "concurrency"),
     ],
 )
 async def test_what_cannot_be_called_is_refused_with_its_place_and_starts_nothing(caller: Any, called: Any, code: str, words: str) -> None:
-    """Other repositories, missing files, wrong inputs, too much permission, groups of whole calls."""
+    """Other repositories, missing files, wrong inputs, too much permission."""
     system = System()
     outcome = await start(system, CALLER.replace("STRATEGY", "").replace(*caller), CALLED.replace(*called) if called[0] else CALLED)
     assert outcome.runs == ()

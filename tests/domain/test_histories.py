@@ -16,7 +16,7 @@ from domain.events import REGISTER
 from domain.job import attempt, decide, events, fence
 from domain.job.state import Done
 from domain.refusals import Decision
-from domain.run import admission, advance
+from domain.run import admission, advance, call
 from tests.domain.world import World
 
 HISTORIES = 1000
@@ -145,6 +145,10 @@ def _two_holders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "_claim", lambda _group, command: honest(concurrency.Group(), command))
 
 
+def _open_before_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "may_open", lambda _run, _prefix: True)
+
+
 def _never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "_release", lambda _group, _command: Decision())
 
@@ -159,6 +163,7 @@ def _never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
         (_let_everybody_in, {5}),
         (_two_holders, {5}),
         (_never_let_go, {5}),
+        (_open_before_the_group, {5}),
     ],
     ids=[
         "no epoch check",
@@ -168,6 +173,7 @@ def _never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
         "max-parallel exceeded",
         "a group with two holders",
         "a group that is never released",
+        "a call that does not wait for its group",
     ],
 )
 def test_a_planted_fault_is_found(plant: Any, invariants: set[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,39 @@ def test_jobs_of_one_concurrency_group_never_overlap(place):
     assert place("check").code == 0
 
 
+GROUPED = """
+on: push
+jobs:
+  ship:
+    strategy: {matrix: {n: [1, 2]}}
+    concurrency: {group: ship, queue: max}
+    uses: ./.github/workflows/build.yml
+    with: {n: "${{ matrix.n }}"}
+"""
+GROUPED_CALL = """
+on: {workflow_call: {inputs: {n: {type: number}}}}
+concurrency: within-${{ inputs.n }}
+jobs:
+  first: {runs-on: ubuntu-latest, steps: [{run: "true"}]}
+  second: {needs: first, runs-on: ubuntu-latest, steps: [{run: "true"}]}
+"""
+
+
+def test_a_concurrency_group_holds_for_a_whole_call(place):
+    """The second call's jobs are queued after the end of the last job of the first one; both files' groups are let go."""
+    place.workflow(GROUPED)
+    place.workflow(GROUPED_CALL, "build.yml")
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    assert [event["data"]["name"] for event in events(place, "CallHeld")] == ["ship", "ship", "within-1", "within-2"]
+    queued = [event["position"] for event in events(place, "JobQueued")]
+    ended = [event["position"] for event in events(place, "JobSucceeded")]
+    assert len(queued) == len(ended) == 4
+    assert ended[1] < queued[2]
+    assert place("replay", "latest", "--verify").code == 0
+    assert place("check").code == 0
+
+
 def test_a_workflow_of_another_repository_is_refused_with_its_place(place):
     """Nothing is started."""
     place.workflow(CALLER.replace("./.github/workflows/build.yml", "acme/other/.github/workflows/build.yml@v1"))

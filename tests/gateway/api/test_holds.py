@@ -59,3 +59,33 @@ async def test_a_pending_run_can_be_cancelled(gateway: Gateway) -> None:
     found = await shown(gateway, f"/runs/{second}")
     assert (found["status"], found["conclusion"]) == ("completed", "cancelled")
     assert (await shown(gateway, "/queue"))["held"] == []
+
+
+CALLING = """\
+name: calling
+on: push
+jobs:
+  ship: {concurrency: Deploy, uses: ./.github/workflows/called.yml}
+"""
+CALLED = """\
+on: workflow_call
+jobs:
+  inner: {runs-on: linux, steps: [{run: echo}]}
+"""
+
+
+async def test_a_job_of_a_call_that_waits_names_the_calls_group(gateway: Gateway) -> None:
+    """The call has no row of its own; once it is let in, nothing waits."""
+    called = [{"path": ".github/workflows/called.yml", "text": CALLED}]
+    first, second = [(await gateway.trigger(workflow=CALLING, called=called)).json["runs"][0]["run_id"] for _ in range(2)]
+    (job,) = (await shown(gateway, f"/runs/{second}/jobs"))["items"]
+    reason = "waiting for concurrency group Deploy held by run 1 of .github/workflows/ci.yml"
+    assert (job["name"], job["status"], job["reason"]) == ("ship / inner", "waiting", reason)
+    assert (await shown(gateway, f"/jobs/{job['id']}"))["reason"] == reason
+    assert [held["reason"] for held in (await shown(gateway, "/queue"))["held"]] == [reason]
+    runner = await gateway.runner()
+    await runner.work(await runner.acquire())
+    assert (await shown(gateway, f"/runs/{first}"))["conclusion"] == "success"
+    (job,) = (await shown(gateway, f"/runs/{second}/jobs"))["items"]
+    assert (job["status"], job["reason"]) == ("queued", "")
+    assert (await shown(gateway, "/queue"))["held"] == []
