@@ -22,6 +22,8 @@ from gateway.http import AsgiApp
 KEEP_ALIVE_SECONDS = 90
 STOP_SECONDS = 1
 BACKLOG = 2048
+UNSENT_BYTES = 128 * 1024
+"""So much is handed to the network ahead of what a client takes; a client that goes and comes back gets the rest again."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -115,6 +117,7 @@ def bind(host: str, port: int, ports_max: int = 100) -> socket.socket:
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         try:
             bound.bind((host, candidate))
             # A port that somebody listens on can be bound with SO_REUSEADDR until listen() says no.

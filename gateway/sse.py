@@ -36,12 +36,18 @@ class EventStream:
 
     async def events(self, events: Iterable[tuple[str, bytes]]) -> None:
         """Send (id, JSON) pairs; the JSON has no line break."""
+        await self._pieces(b"id: %b\ndata: %b\n\n" % (identity.encode(), data) for identity, data in events)
+
+    async def records(self, attempt: int, first: int, records: Iterable[bytes]) -> None:
+        """Send the records of a log from line `first` on; their ids are attempt:line."""
+        await self._pieces(b"id: %d:%d\ndata: %b\n\n" % (attempt, line, record) for line, record in enumerate(records, first))
+
+    async def _pieces(self, encoded: Iterable[bytes]) -> None:
         piece: list[bytes] = []
         size = 0
-        for identity, data in events:
-            encoded = b"id: %b\ndata: %b\n\n" % (identity.encode(), data)
-            piece.append(encoded)
-            size += len(encoded)
+        for event in encoded:
+            piece.append(event)
+            size += len(event)
             if size >= PIECE_BYTES:
                 await self._write(b"".join(piece))
                 piece, size = [], 0

@@ -137,7 +137,7 @@ class Streams:
             while True:
                 over, done, closed = attempts.is_over(attempt), attempts.done, self._hub.closed
                 async for first, records in self._logs.read(job, attempt, line + 1):
-                    await stream.events((f"{attempt}:{number}", record) for number, record in enumerate(records, first))
+                    await stream.records(attempt, first, records)
                     line = first + len(records) - 1
                 if over and not only and attempt < attempts.last:
                     attempt, line = attempt + 1, 0

@@ -22,11 +22,10 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[str]:
         """The lines that `chunk` completes, in order."""
-        *whole, self.rest = (self.rest + chunk).split(b"\n")
-        lines: list[str] = []
-        for line in whole:
-            for part in line.removesuffix(b"\r").split(b"\r"):
-                lines.extend(self.bounded(part))
+        data = self.rest + chunk
+        end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1  # a CR at the very end may be half of a CR LF
+        self.rest = data[end:]
+        lines = self.lines(data[:end])
         bound = LINE_CHARACTERS_MAX + self.slack()
         if len(self.rest) > bound:
             text = self.rest.decode("utf-8", "surrogateescape")
@@ -40,15 +39,22 @@ class LineSplitter:
     def end(self) -> list[str]:
         """What is left when the pipe was closed without a last newline."""
         rest, self.rest = self.rest, b""
-        if not rest:
-            return []
-        return [piece for part in rest.removesuffix(b"\r").split(b"\r") for piece in self.bounded(part)]
+        return self.lines(rest if rest.endswith(b"\r") or not rest else rest + b"\n")
 
-    def bounded(self, line: bytes) -> list[str]:
-        """One line as text, in pieces where it is too long."""
-        text = line.decode("utf-8", "replace")
-        if len(text) <= LINE_CHARACTERS_MAX:
-            return [text]
+    def lines(self, data: bytes) -> list[str]:
+        """Whole lines as text, in pieces where they are too long."""
+        if not data:
+            return []
+        text = data.decode("utf-8", "replace")
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        lines = text[:-1].split("\n")
+        if len(max(lines, key=len)) <= LINE_CHARACTERS_MAX:
+            return lines
+        return [piece for line in lines for piece in self.pieces(line)]
+
+    def pieces(self, text: str) -> list[str]:
+        """One line, cut where it is too long."""
         pieces = []
         while len(text) > LINE_CHARACTERS_MAX:
             at = self.cut(text, LINE_CHARACTERS_MAX)

@@ -1,15 +1,16 @@
 """Carries the log lines of one attempt to the gateway: numbered, in order, in batches, kept until they are stored.
 
-A batch leaves when 100 lines wait or the first has waited 100 ms; while one is under way the next grows, so a flood is
-sent in larger batches and not in more of them. Memory is bounded: past the bound the spool is full, the readers leave the
-pipes alone, and the job waits on its full pipe. While the control plane is away lines go to a bounded file instead, and
-come back from there in order. It must never drop a line, nor send one that was not masked.
+A batch leaves when 500 lines wait or the first has waited 100 ms, since a batch costs as much as hundreds of lines; while
+one is under way the next grows, so a flood is sent in larger batches and not in more of them. Memory is bounded: past the
+bound the spool is full, the readers leave the pipes alone, and the job waits on its full pipe. While the control plane is
+away lines go to a bounded file instead, and come back from there in order. It must never drop a line, nor send one that was not masked.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import islice
 
 from runner import wire
 from runner.clock import StoreClock
@@ -17,7 +18,7 @@ from runner.problems import ProtocolError, Refused, Silent
 from runner.spool import Backlog, Spool
 from runner.step_output import Stream
 
-BATCH_LINES = 100
+BATCH_LINES = 500
 BATCH_SECONDS = 0.1
 BATCH_LINES_MAX = 2000
 BATCH_BYTES_MAX = 512 * 1024
@@ -53,16 +54,18 @@ class LogSpool:
         self.full = False
         self.on_room: list[Callable[[], None]] = []
 
-    def append(self, step: int, stream: Stream, text: str) -> None:
-        """Add a masked line."""
+    def append(self, step: int, stream: Stream, *texts: str) -> None:
+        """Add masked lines that came at one time."""
         if self.stopped is not None:
             return
-        self.last_line += 1
-        line = wire.Line(line=self.last_line, step=step, at=self.clock.now(), stream=stream, text=text)
+        at = self.clock.now()
+        lines = [wire.Line(line=line, step=step, at=at, stream=stream, text=text) for line, text in enumerate(texts, self.last_line + 1)]
+        self.last_line += len(lines)
         if self.backlog is not None and (self.away or self.backlog.unread):
-            self.backlog.append(line)
+            for line in lines:
+                self.backlog.append(line)
         else:
-            self.keep(line)
+            self.keep(lines)
         if not self.waiting.is_set():
             self.waiting.set()
             self.drained.clear()
@@ -70,10 +73,10 @@ class LogSpool:
             self.urgent.set()
         self.full = self.full or self.is_full()
 
-    def keep(self, line: wire.Line) -> None:
-        """Hold a line in memory."""
-        self.kept.append(line)
-        self.kept_bytes += len(line.text) + LINE_OVERHEAD_BYTES
+    def keep(self, lines: list[wire.Line]) -> None:
+        """Hold lines in memory."""
+        self.kept.extend(lines)
+        self.kept_bytes += sum([len(line.text) for line in lines]) + LINE_OVERHEAD_BYTES * len(lines)
 
     def is_full(self) -> bool:
         """Whether a bound is reached."""
@@ -113,8 +116,7 @@ class LogSpool:
             lines = self.backlog.read()
             if not lines:
                 return
-            for line in lines:
-                self.keep(line)
+            self.keep(lines)
             held = lines[-1].line
 
     async def send_all(self) -> None:
@@ -156,8 +158,7 @@ class LogSpool:
         lines: list[wire.Line] = []
         size = 0
         start = max(0, self.sent_through + 1 - self.kept[0].line) if self.kept else 0
-        for index in range(start, min(len(self.kept), start + BATCH_LINES_MAX)):
-            line = self.kept[index]
+        for line in islice(self.kept, start, start + BATCH_LINES_MAX):
             size += len(line.text)
             if lines and size > BATCH_BYTES_MAX:
                 break
@@ -171,7 +172,8 @@ class LogSpool:
         if self.kept and self.kept[0].line > accepted.received_through + 1:
             self.stop(f"the gateway has lost lines before {self.kept[0].line} that it had stored")
             return
-        while self.kept and self.kept[0].line <= min(accepted.stored_through, accepted.received_through):
+        stored = min(accepted.stored_through, accepted.received_through)
+        while self.kept and self.kept[0].line <= stored:
             self.kept_bytes -= len(self.kept.popleft().text) + LINE_OVERHEAD_BYTES
         if self.backlog is not None and not self.backlog.unread and accepted.stored_through >= self.backlog.last:
             self.backlog.remove()

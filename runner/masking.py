@@ -73,8 +73,9 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.patterns: set[str] = set()
+        self.seeds: list[str] = []
+        """Some of the patterns: each pattern holds one of them, so a text without these has nothing to hide."""
         self.known: set[str] = set()
-        self.any: re.Pattern[str] | None = None
         self.longest = 0
         for secret in secrets:
             self.add(secret)
@@ -84,20 +85,19 @@ class Masker:
         for value in (secret, *re.split(r"[\r\n]+", secret)):
             if value.strip() and value not in self.known:
                 self.known.add(value)
-                self.patterns |= forms(value)
-                self.any = None
+                for form in sorted(forms(value), key=len):
+                    self.patterns.add(form)
+                    self.longest = max(self.longest, len(form))
+                    if not any(seed in form for seed in self.seeds):
+                        self.seeds.append(form)
 
-    def compiled(self) -> re.Pattern[str] | None:
-        """One pattern that finds out quickly that a line holds no secret."""
-        if self.any is None and self.patterns:
-            self.any = re.compile("|".join(re.escape(text) for text in sorted(self.patterns, key=len, reverse=True)))
-            self.longest = max(map(len, self.patterns))
-        return self.any
+    def finds(self, text: str) -> bool:
+        """Whether there is a secret in the text. Looking for each in turn is several times as fast as one regular expression."""
+        return any(seed in text for seed in self.seeds)
 
     def ranges(self, text: str) -> list[tuple[int, int]]:
         """Where secrets stand: sorted, those that overlap or touch merged into one."""
-        pattern = self.compiled()
-        if pattern is None or pattern.search(text) is None:
+        if not self.finds(text):
             return []
         found: list[tuple[int, int]] = []
         for form in self.patterns:

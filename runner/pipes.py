@@ -53,8 +53,7 @@ class PipeReader:
             self.close()
             return
         self.bytes_read += len(chunk)
-        for line in self.splitter.feed(chunk):
-            self.output.line(self.stream, line)
+        self.output.lines(self.stream, self.splitter.feed(chunk))
         if self.spool.full:
             self.pause()
             self.spool.on_room.append(self.resume)
@@ -65,6 +64,5 @@ class PipeReader:
             return
         self.pause()
         os.close(self.descriptor)
-        for line in self.splitter.end():
-            self.output.line(self.stream, line)
+        self.output.lines(self.stream, self.splitter.end())
         self.ended.set_result(None)

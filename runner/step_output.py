@@ -3,15 +3,24 @@
 One instance per step. It must never let a line out before a mask that the same line announces is in place.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 
 from runner.commands import ANNOTATIONS, NAMES, PAUSE_LOGGING, WorkflowCommand, parse, place
 from runner.masking import Masker
 
 Stream = Literal["stdout", "stderr", "system"]
+MAY_COMMAND = re.compile(r"^[^\S\n]*::", re.MULTILINE)
 OUTPUTS_MAX = 10_000
 ANNOTATIONS_MAX = 100
+
+
+class Emit(Protocol):
+    """Takes masked lines of the step, in order."""
+
+    def __call__(self, stream: Stream, /, *texts: str) -> None:
+        """These lines came at one time."""
 
 
 class StepOutput:
@@ -22,7 +31,7 @@ class StepOutput:
     as (kind, properties, message), the first hundred.
     """
 
-    def __init__(self, masker: Masker, emit: Callable[[Stream, str], None], environment: Mapping[str, str], show_debug: bool) -> None:
+    def __init__(self, masker: Masker, emit: Emit, environment: Mapping[str, str], show_debug: bool) -> None:
         self.masker = masker
         self.emit = emit
         self.environment = environment
@@ -35,6 +44,15 @@ class StepOutput:
         self.paths: list[str] = []
         self.errors: list[str] = []
         self.annotations: list[tuple[str, dict[str, str], str]] = []
+
+    def lines(self, stream: Stream, texts: Sequence[str]) -> None:
+        """Take lines that came together: at one go, where none is a command, since a command decides about the lines after it."""
+        together = "\n".join(texts)
+        if "##[" in together or ("::" in together and MAY_COMMAND.search(together)):
+            for text in texts:
+                self.line(stream, text)
+        elif texts:
+            self.emit(stream, *(map(self.masker.mask, texts) if self.masker.finds(together) else texts))
 
     def line(self, stream: Stream, text: str) -> None:
         """Take one line."""

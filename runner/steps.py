@@ -48,7 +48,7 @@ class Running:
         self.limit_seconds: float | None = None
         self.inputs: dict[str, Any] = {}
         self.files: dict[str, Path] = {}
-        self.output = StepOutput(job.masker, lambda stream, text: job.spool.append(step.index, stream, text), self.variables, job.debug)
+        self.output = StepOutput(job.masker, lambda stream, *texts: job.spool.append(step.index, stream, *texts), self.variables, job.debug)
 
     def prepare(self) -> None:
         """Evaluate what every kind of step has. Raises EvaluationError."""

@@ -8,7 +8,7 @@ reads and streams are asked again.
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,6 +17,7 @@ import msgspec
 from gateway.cli.errors import CliError, from_problem
 
 API = "/api/v1"
+PIECE_BYTES = 64 * 1024
 PATIENCE_SECONDS = 30
 """How long a stream may be broken before the verb gives up; the run goes on in any case."""
 
@@ -74,9 +75,9 @@ class Client:
     def lines(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """The records of an NDJSON answer, as they arrive."""
         with self._open("GET", _with(path, params), timeout=60, accept="application/x-ndjson") as response:
-            for line in response:
-                if line.strip():
-                    yield json.loads(line)
+            for line in body_lines(response):
+                if line:
+                    yield msgspec.json.decode(line)
 
     def stream(self, path: str, after: str | None = None, **params: Any) -> Iterator[ServerSent]:
         """Server-sent events until `event: end`. A broken connection is opened again after the last id seen."""
@@ -109,7 +110,7 @@ class Client:
 
         def events() -> Iterator[ServerSent]:
             with answer as response:
-                yield from parse_events(iter(response.readline, b""))
+                yield from parse_events(body_lines(response))
 
         return events()
 
@@ -151,25 +152,35 @@ class _Answer:
         self._connection.close()
 
 
-def parse_events(lines: Iterator[bytes]) -> Iterator[ServerSent]:
+def body_lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The lines of a body as they arrive, without their ends; its own `readline` looks into a chunked body several times a line."""
+    rest = b""
+    while piece := response.read1(PIECE_BYTES):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def parse_events(lines: Iterable[bytes]) -> Iterator[ServerSent]:
     """The events of an event stream (WHATWG): fields until an empty line; comments and unknown fields are ignored."""
-    identity, event, data = "", "message", list[str]()
+    identity, event, data = "", "message", list[bytes]()
     for raw in lines:
-        line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+        line = raw.rstrip(b"\r\n")
         if not line:
             if data or event != "message":
-                text = "\n".join(data)
-                yield ServerSent(identity, event, json.loads(text) if text else None)
+                text = b"\n".join(data)
+                yield ServerSent(identity, event, msgspec.json.decode(text) if text else None)
             event, data = "message", []
             continue
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "id":
-            identity = value
-        elif field == "event":
-            event = value
-        elif field == "data":
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
             data.append(value)
+        elif field == b"id":
+            identity = value.decode("utf-8", errors="replace")
+        elif field == b"event":
+            event = value.decode("utf-8", errors="replace")
 
 
 def _with(path: str, params: dict[str, Any]) -> str:

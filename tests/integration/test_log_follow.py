@@ -5,7 +5,6 @@ own and asks for the times too.
 """
 
 import http.client
-import json
 import random
 import shutil
 import sys
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.cli.client import body_lines, parse_events
 from tests.rigs.crash import check, start_runner
 from tests.rigs.ports import free_port
 from tests.rigs.runs import push, succeed, until
@@ -75,23 +75,23 @@ class Follower(threading.Thread):
         connection.request("GET", f"/api/v1/jobs/{self._job}/logs/stream", headers=headers)
         answer = connection.getresponse()
         assert answer.status == 200
-        left, identity, data = self._chance.randrange(2_000, 400_000), last, b""
-        while left > 0:
-            line = answer.readline()
-            assert line, "the stream broke off by itself"
-            left -= len(line)
-            if line.startswith(b"id: "):
-                identity = line[4:].decode().strip()
-            elif line.startswith(b"event: end"):
+        for sent in parse_events(self._until_cut(answer)):
+            if sent.event == "end":
                 connection.close()
                 return None
-            elif line.startswith(b"data: "):
-                data = line[6:]
-            elif line == b"\n" and data:
-                self.records.append((time.time(), json.loads(data)))
-                last, data = identity, b""
+            self.records.append((time.time(), sent.data))
+            last = sent.id
         connection.close()
         return last
+
+    def _until_cut(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        left = self._chance.randrange(2_000, 400_000)
+        for line in body_lines(answer):
+            yield line
+            left -= len(line) + 1
+            if left <= 0:
+                return
+        raise AssertionError("the stream broke off by itself")
 
 
 def percentile(values: list[float], share: float) -> float:
