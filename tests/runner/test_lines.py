@@ -1,6 +1,7 @@
 """Bytes to log lines: the same lines however the bytes come, and the same output whether lines come alone or together."""
 
 import random
+from collections.abc import Sequence
 
 from runner.lines import LineSplitter
 from runner.masking import Masker
@@ -54,12 +55,15 @@ def test_a_line_that_ends_with_a_carriage_return_is_there_at_once() -> None:
     assert lines.end() == []
 
 
-def said(lines: list[list[str]]) -> tuple[list[str], dict[str, str]]:
-    """What a step's output becomes when these lines come together, some at a time."""
+def said(lines: Sequence[str | list[str]]) -> tuple[list[str], dict[str, str]]:
+    """What a step's output becomes; a list of lines comes together."""
     found: list[str] = []
     output = StepOutput(Masker(["sword"]), lambda _stream, *texts: found.extend(texts), {}, show_debug=False)
     for together in lines:
-        output.lines("stdout", together)
+        if isinstance(together, str):
+            output.line("stdout", together)
+        else:
+            output.lines("stdout", together)
     return found, output.outputs
 
 
@@ -69,4 +73,4 @@ def test_lines_that_come_together_become_what_they_would_alone() -> None:
     for _ in range(500):
         words = [chance.choice((*WORDS, "a sword", "::set-output name=x::1")) for _ in range(12)]
         cut = chance.randrange(13)
-        assert said([words[:cut], words[cut:]]) == said([[word] for word in words])
+        assert said([words[:cut], words[cut:]]) == said(words)
