@@ -6,7 +6,7 @@ YAML 1.2 (`on`, `yes` and dates are strings), as GitHub reads them. An alias bec
 two parts of a tree share a node; merge keys (`<<`) are ordinary keys. It must never construct Python objects from tags.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
 
 from domain.workflow.core_schema import CORE, TELLING, Kind, TagError, convert, resolve
+from domain.workflow.tree import Node, duplicate, plain, walk
 
 __all__ = ["DEPTH_MAX", "FILE_BYTES_MAX", "NODES_MAX", "Kind", "Limits", "Node", "NodesError", "duplicate", "parse", "plain", "walk"]
 
@@ -27,23 +28,6 @@ LOOK_NODES = 2_000
 
 _JUST_BEGUN = 16
 """An open mapping with fewer keys may still get those that say what it is."""
-
-
-class Node(msgspec.Struct, gc=False):
-    """A value with its place. value: None, bool, int or float, str, list of nodes, or list of (key, value) pairs.
-
-    line and column count from 1 and name the first character (of a block scalar: its `|`). style is libyaml's: "" plain,
-    a quote, "|" or ">". used: how many alias-weighted nodes it counts for.
-    """
-
-    kind: Kind
-    value: Any
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    style: str = ""
-    weight: int = 1
 
 
 Look = Callable[[Node, int], None]
@@ -245,16 +229,6 @@ def _too_many(nodes_max: int, mark: Any) -> NodesError:
     )
 
 
-def duplicate(node: Node) -> Node:
-    """A deep copy: bounded by the weight that was checked before, and by the depth of a tree within the limit."""
-    value = node.value
-    if node.kind is Kind.SEQUENCE:
-        value = [duplicate(item) for item in value]
-    elif node.kind is Kind.MAPPING:
-        value = [(duplicate(key), duplicate(item)) for key, item in value]
-    return Node(node.kind, value, node.line, node.column, node.end_line, node.end_column, node.style, node.weight)
-
-
 def _check_collection_tag(event: Any, *, is_map: bool) -> None:
     kind = _COLLECTION_TAGS.get(event.tag)
     if kind is None or kind == ("seq" if is_map else "map"):
@@ -278,25 +252,3 @@ def _scalar(event: Any, mark: Any) -> Node:
             because = "only !!str, !!int, !!float, !!bool and !!null can be written"
             raise NodesError("WF005", str(error), mark.line + 1, mark.column + 1, because) from None
     return Node(kind, content, mark.line + 1, mark.column + 1, end.line + 1, end.column + 1, style or "")
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it, keys included."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        yield current
-        if current.kind is Kind.SEQUENCE:
-            stack.extend(reversed(current.value))
-        elif current.kind is Kind.MAPPING:
-            for key, item in reversed(current.value):
-                stack.extend((item, key))
-
-
-def plain(node: Node) -> Any:
-    """The node as JSON-shaped Python values; keys become strings. Not-finite numbers stay doubles."""
-    if node.kind is Kind.SEQUENCE:
-        return [plain(item) for item in node.value]
-    if node.kind is Kind.MAPPING:
-        return {str(key.value): plain(item) for key, item in node.value}
-    return node.value

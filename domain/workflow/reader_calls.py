@@ -153,4 +153,5 @@ def _check_secrets(declared: Mapping[str, Any], node: Node, given: Fields, check
             present.add(names[name.lower()])
     for name, secret in declared.items():
         if secret and secret.get("required") and name not in present:
-            checked.report("WF045", node, f'the called workflow requires the secret "{name}"', help='add it under "secrets:"')
+            help_ = 'add it under "secrets:", or write "secrets: inherit"'
+            checked.report("WF045", node, f'the called workflow requires the secret "{name}"', help=help_)

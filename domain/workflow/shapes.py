@@ -52,10 +52,10 @@ class Keys:
 class Shape:
     """What may stand at one place. text: strings are allowed; constants: only these; filled: not the empty one.
 
-    condition: the string is an expression without `${{ }}`, as in `if`.
+    condition: the string is an expression without `${{ }}`, as in `if`. plain: any text that is not empty is right.
     """
 
-    __slots__ = ("boolean", "condition", "constants", "filled", "item", "mappings", "null", "number", "scope", "text")
+    __slots__ = ("boolean", "condition", "constants", "filled", "item", "mappings", "null", "number", "plain", "scope", "text")
 
     def __init__(
         self,
@@ -81,13 +81,14 @@ class Shape:
         self.mappings = tuple(mappings)
         self.scope = scope
         self.condition = condition
+        self.plain = self.text and self.constants is None and not condition
 
     def within(self, scope: Scope) -> "Shape":
         """The same shape where these names are available."""
         return Shape(**{**self._fields(), "scope": merge(self.scope, scope)})
 
     def _fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "plain"}
 
     def expected(self) -> str:
         """What may stand here, in words."""

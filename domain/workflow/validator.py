@@ -92,6 +92,8 @@ class Validator:
         if shape.scope is not NOTHING:
             scope = merge(scope, shape.scope)
         kind = node.kind
+        if kind is Kind.STRING and shape.plain and node.value and "${{" not in node.value:
+            return  # what most values are
         if kind is Kind.MAPPING:
             self._mapping(node, shape, where, scope)
         elif kind is Kind.SEQUENCE:
@@ -156,7 +158,7 @@ class Validator:
         seen: set[str] = set()
         has_expression_key = False
         for key, value in node.value:
-            if not self._key(key, scope, where):
+            if (key.kind is not Kind.STRING or "${{" in key.value) and not self._key(key, scope, where):
                 has_expression_key = has_expression_key or key.kind is Kind.EXPRESSION
                 continue
             name = key.value
@@ -165,7 +167,7 @@ class Validator:
                 self.report("WF011", key, f'the key "{name}" stands twice in {_named(fitting[0], where)}', help="keep one of the two")
                 continue
             seen.add(folded)
-            inner = self._known_key(fitting, name)
+            inner = fitting[0].keys.get(name) if len(fitting) == 1 else self._known_key(fitting, name)
             if inner is not None:
                 self.check(value, inner, f'"{name}"', scope)
                 continue
@@ -185,9 +187,7 @@ class Validator:
 
     @staticmethod
     def _known_key(fitting: list[Keys], name: str) -> Shape | None:
-        """The shape of a known key. Kinds of mappings that do not have it are dropped from `fitting`."""
-        if len(fitting) == 1:
-            return fitting[0].keys.get(name)
+        """The shape of a key that one of several kinds of mappings has. Kinds that do not have it are dropped from `fitting`."""
         having = [keys for keys in fitting if name in keys.keys]
         if not having:
             return None
@@ -195,10 +195,8 @@ class Validator:
         return having[-1].keys[name]
 
     def _key(self, key: Node, scope: Scope, where: str) -> bool:
-        """Whether the key is a plain name; a key that is an expression is allowed where expressions are."""
+        """Whether a key that is no plain name can be one; one that is an expression is allowed where expressions are."""
         if key.kind is Kind.STRING:
-            if "${{" not in key.value:
-                return True
             return not self._expressions(key, scope, where, directive=True)
         key.value = to_text(key.value)
         key.kind = Kind.STRING

@@ -18,7 +18,7 @@ from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.reader import read
 
 MILLISECONDS_MAX = 50
-ROUNDS_MAX = 40
+ROUNDS_MAX = 4
 MEGABYTES_MAX = 64
 BIG_MILLISECONDS_MAX = 500
 BIG_BYTES = 200_000
