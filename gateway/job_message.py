@@ -8,7 +8,7 @@ import msgspec
 from commands.handle import Handler
 from commands.sources import SourceLoader
 from domain.job.state import Acquired
-from domain.run.run_contexts import github_context, inputs_context, needs_context
+from domain.run.run_contexts import Sources, github_context, inputs_context, needs_context, secrets_context
 from domain.run.state import Run
 from domain.workflow import calls, step_order
 from domain.workflow.model import Job
@@ -46,6 +46,7 @@ class JobMessages:
             strategy=strategy_context(run, spec.key, definition, job.life.job),
             needs=needs_context(run, spec.needs),
             inputs=inputs_context(run, spec.key),
+            secrets=secrets_context(run, Sources(workflow, payload), spec.key, {}),
             source=wire.Source(url=run.facts.source_url, sha=run.facts.sha, ref=run.facts.ref),
             timeout_seconds=spec.timeout_seconds,
             cancel_timeout_seconds=spec.cancel_timeout_seconds,

@@ -7,7 +7,14 @@ import msgspec
 
 from domain.run.state import Node, Run
 from domain.workflow import calls, contexts
+from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
+from domain.workflow.values import to_text
+
+INHERIT = "inherit"
+"""`secrets: inherit`: the called workflow has all that its caller has."""
+TOKEN = "GITHUB_TOKEN"  # noqa: S105 - the name of a secret
+"""The run's own token, which every called workflow has."""
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -19,8 +26,8 @@ class Sources(msgspec.Struct, frozen=True):
 
 def planning_contexts(run: Run, node: Node, payload: Mapping[str, Any]) -> dict[str, Any]:
     """The contexts that a job's `if`, `strategy`, `runs-on` and `name` may read."""
-    contexts = run_contexts(run, payload, calls.prefix_of(node.planned.key))
-    return {**contexts, "needs": needs_context(run, node.planned.needs)}
+    shared = run_contexts(run, payload, calls.prefix_of(node.planned.key))
+    return {**shared, "needs": needs_context(run, node.planned.needs)}
 
 
 def inputs_context(run: Run, key: str) -> dict[str, Any]:
@@ -49,3 +56,34 @@ def github_context(run: Run, payload: Mapping[str, Any]) -> dict[str, Any]:
 def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:
     """The `needs` context: result and outputs of each direct need, by the id of the job in its file."""
     return {calls.local_key(key): {"result": run.nodes[key].result, "outputs": run.nodes[key].outputs} for key in needs}
+
+
+def secrets_context(run: Run, sources: Sources, key: str, held: Mapping[str, str]) -> dict[str, str]:
+    """The `secrets` of a node: of a called workflow exactly what its callers hand on, and the run's own token.
+
+    held: the secrets of the run itself. A value that cannot be told is the empty text, as a secret that is not set.
+    """
+    prefix = calls.prefix_of(key)
+    if not prefix:
+        return dict(held)
+    caller = calls.caller_of(prefix)
+    node = run.nodes[caller]
+    outer = secrets_context(run, sources, caller, held)
+    _, job = calls.definition(sources.workflow, caller)
+    if job.secrets == INHERIT:
+        return outer
+    prefixes = list(node.calls)
+    total, limit = len(prefixes), node.max_parallel or None
+    strategy = contexts.strategy(fail_fast=node.fail_fast, index=prefixes.index(prefix), total=total, max_parallel=limit)
+    known = {**planning_contexts(run, node, sources.payload), "secrets": outer}
+    evaluator = Evaluator(known).within(node.calls[prefix].planned.matrix, strategy)
+    given = job.secrets if isinstance(job.secrets, dict) else {}
+    own = {name: value for name, value in outer.items() if name.upper() == TOKEN}
+    return own | {name: _secret(evaluator, written) for name, written in given.items()}
+
+
+def _secret(evaluator: Evaluator, written: Any) -> str:
+    try:
+        return to_text(evaluator.value("secrets", written))
+    except PlanError:
+        return ""

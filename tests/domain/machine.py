@@ -15,6 +15,7 @@ from domain.run import commands as r
 from domain.run.state import Run
 from domain.workflow import reader
 from domain.workflow.gather import gather
+from domain.workflow.model import Workflow
 from tests.domain.world import World, drive
 
 WORKFLOW = """
@@ -39,15 +40,21 @@ jobs:
 """
 
 
+def gathered(text: str, called: str) -> Workflow:
+    """The workflow with `called.yml`, which it may call."""
+    read, problems = reader.read("ci.yml", text)
+    assert read is not None, problems
+    workflow, _ = gather(read, {"ci.yml": text, "called.yml": called})
+    return workflow
+
+
 class Machine:
     """One run, and runners that let each job end as the test says; jobs are named `key` or `key:instance`."""
 
     def __init__(self, text: str = WORKFLOW, world: World | None = None, key: str = "one", called: str = CALLED) -> None:
         self.world = world or World(random.Random(0).randrange)
         self.asked = 0
-        read, problems = reader.read("ci.yml", text)
-        assert read is not None, problems
-        workflow, _ = gather(read, {"ci.yml": text, "called.yml": called})
+        workflow = gathered(text, called)
         plan = drive(self.world.blobs.put(msgspec.json.encode(workflow)))
         payload = drive(self.world.blobs.put(b"{}"))
         repository = ids.repository_id("default", "local", "acme/pay")
