@@ -83,7 +83,7 @@ class Agent:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.clock = StoreClock()
-        self.executor = HostExecutor()
+        self.executor = HostExecutor(options.slots)
         self.jobs: dict[UUID, Job] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.deliveries: dict[UUID, asyncio.Task[None]] = {}

@@ -1,8 +1,9 @@
 """Runs steps as processes of this machine, each job below a guardian of its own. No isolation but the user's own rights.
 
-A guardian takes some 20 ms to start, so one is made ready ahead, and one whose job has left nothing serves the next job:
-that nothing is left is not believed but proved, because a subreaper without a child has no descendant. The agent itself
-never forks a step, however large it has become.
+A guardian takes some 20 ms to start, so one is made ready ahead, and one whose job has left nothing serves a later job:
+that nothing is left is not believed but proved, because a subreaper without a child has no descendant. Of those as many
+are kept as the agent has slots, so that jobs that end together do not cost the next ones a start. The agent itself never
+forks a step, however large it has become.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class HostCell:
         self.open = True
         self.opening = threading.Lock()
         self.closing: asyncio.Future[int] | None = None
+        self.destroyed: bool | None = None
 
     async def start(self, command: Command) -> GuardedProcess:
         """See Cell."""
@@ -45,7 +47,7 @@ class HostCell:
 
     def lost(self) -> bool:
         """See Cell."""
-        return self.link.lost
+        return self.link.lost if self.destroyed is None else self.destroyed
 
     async def close(self) -> int:
         """See Cell."""
@@ -59,18 +61,20 @@ class HostCell:
         with self.opening:
             self.open = False
         left = await self.link.kill()
+        self.destroyed = self.link.lost  # from here on the executor ends the guardian, or gives it to another job
         await self.executor.take_back(self, clean=left == 0 and not self.link.lost and not self.link.expired)
         return left
 
 
 class HostExecutor:
-    """Cells on this machine, one guardian ahead."""
+    """Cells on this machine, at least one guardian ahead and at most `slots` of them idle."""
 
     isolation = "host"
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = 1) -> None:
         self.earlier = tree.descendants(os.getpid())
-        self.spare: GuardianLink | None = None
+        self.slots = slots
+        self.spares: list[GuardianLink] = []
         self.cells: set[HostCell] = set()
         self.endings: set[asyncio.Future[None]] = set()
         self.closed = False
@@ -78,26 +82,25 @@ class HostExecutor:
     async def open(self) -> HostCell:
         """See Executor."""
         self.prepare()
-        link, self.spare = self.spare, None
-        cell = HostCell(self, link if link is not None else GuardianLink())
+        cell = HostCell(self, self.spares.pop())
         self.cells.add(cell)
         return cell
 
     def prepare(self) -> None:
         """Make the next guardian ready; called when the agent has nothing more urgent to do."""
-        if self.spare is not None and self.spare.lost:
-            ending = asyncio.ensure_future(self.spare.close())
+        for spare in [spare for spare in self.spares if spare.lost]:
+            self.spares.remove(spare)
+            ending = asyncio.ensure_future(spare.close())
             self.endings.add(ending)
             ending.add_done_callback(self.endings.discard)
-            self.spare = None
-        if self.spare is None:
-            self.spare = GuardianLink()
+        if not self.spares:
+            self.spares.append(GuardianLink())
 
     async def take_back(self, cell: HostCell, *, clean: bool) -> None:
-        """A job has ended: keep its guardian for the next one, if it may and none is waiting."""
+        """A job has ended: keep its guardian for a later one, if it may and there are not enough."""
         self.cells.discard(cell)
-        if clean and not self.closed and (self.spare is None or self.spare.lost):
-            self.spare = cell.link
+        if clean and not self.closed and len(self.spares) < self.slots:
+            self.spares.append(cell.link)
         else:
             await cell.link.close()
 
@@ -106,10 +109,8 @@ class HostExecutor:
         self.closed = True
         for cell in tuple(self.cells):
             await cell.close()
-        spare, self.spare = self.spare, None
-        if spare is not None:
-            await spare.close()
-        await asyncio.gather(*self.endings)
+        spares, self.spares = self.spares, []
+        await asyncio.gather(*(spare.close() for spare in spares), *self.endings)
 
     def end_orphans(self) -> int:
         """Kill what a guardian that was itself killed has left to this process, if this process is a subreaper.
@@ -117,7 +118,7 @@ class HostExecutor:
         Everything below this process is taken for such an orphan, unless it stands below a living guardian or was there
         before this executor: call it only in a process that starts nothing else meanwhile. Returns how many would not die.
         """
-        links = [cell.link for cell in self.cells] + ([self.spare] if self.spare is not None else [])
+        links = [cell.link for cell in self.cells] + self.spares
         own = os.getpid()
         earlier = {pid for pid, _ in tree.descendants(own) & self.earlier}
         spared = frozenset(earlier | {link.guardian.pid for link in links if not link.lost})

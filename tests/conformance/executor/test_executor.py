@@ -239,3 +239,23 @@ async def test_what_ran_before_the_executor_is_none_of_its_orphans(tmp_path: Pat
     await executor.close()
     os.killpg(earlier.pid, signal.SIGKILL)
     await earlier.wait()
+
+
+async def test_guardians_of_jobs_that_end_together_serve_later_ones(tmp_path: Path) -> None:
+    """As many as there are slots are kept; one more is ended, and none of these cells counts as destroyed from outside."""
+    executor = HostExecutor(slots=2)
+
+    async def jobs(number: int) -> set[int]:
+        cells = [await executor.open() for _ in range(number)]
+        for cell in cells:
+            assert await (await start(cell, tmp_path, "/bin/true")).wait() == 0
+        await asyncio.gather(*(cell.close() for cell in cells))
+        assert not any(cell.lost() for cell in cells)
+        return {cell.link.guardian.pid for cell in cells}
+
+    first = await jobs(2)
+    assert await jobs(2) == first
+    many = await jobs(3)
+    assert first < many
+    assert await jobs(2) < many
+    await executor.close()
