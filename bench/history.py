@@ -16,11 +16,11 @@ from domain import ids
 from domain.job import commands as job
 from domain.run import commands as run
 from domain.workflow import reader
-from infra.append_call import Row
+from infra.append_call import Row, StoredRow
 from infra.appender import EVENTS_MAX, Appender
 from infra.blobs import FileBlobs
 from infra.clock import StoreClock
-from infra.event_store import PostgresEventStore, StoredRow
+from infra.event_store import PostgresEventStore
 
 WORKFLOW = """
 on: push

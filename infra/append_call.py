@@ -13,6 +13,9 @@ from infra.direct import Statement
 Row = tuple[UUID, int, str, bytes]
 """(stream, version, topic, state)"""
 
+StoredRow = tuple[int, UUID, int, str, bytes]
+"""(position, stream, version, topic, state)"""
+
 STREAM_CONFLICT = "LM001"
 AGENT_CONFLICT = "LM002"
 UNIQUE_VIOLATION = "23505"

@@ -18,7 +18,7 @@ import psycopg
 
 from domain.ports import CommitUnknown, StoreUnavailable, Tracking, TrackingConflict, VersionConflict
 from infra import append_call, conflicts, recovery
-from infra.append_call import Request, Row
+from infra.append_call import Request, Row, StoredRow
 from infra.connections import Connection, alive, connect, session_name, unavailable
 from infra.direct import Direct
 
@@ -46,8 +46,8 @@ class Appender:
         self._session = ""
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        self.committed: list[Callable[[int], None]] = []
-        """Called with the last position after each commit of this process."""
+        self.committed: list[Callable[[Sequence[StoredRow]], None]] = []
+        """Called with the rows of each commit of this process, after it."""
 
     async def open(self) -> None:
         """Connect and start. Raises StoreUnavailable."""
@@ -62,6 +62,11 @@ class Appender:
             await self._task
         if self._direct is not None:
             await self._direct.connection.close()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id for the present session; 0 before the first."""
+        return self._direct.connection.info.backend_pid if self._direct is not None and not self._direct.connection.closed else 0
 
     async def append(self, rows: list[Row], expected: dict[UUID, int], tracking: Tracking | None = None) -> int:
         """Append rows in one transaction; returns the first position (0 when there are no rows).
@@ -151,9 +156,10 @@ class Appender:
             if not request.done.done():
                 request.done.set_result(position if request.rows else 0)
             position += len(request.rows)
-        if position > first:
+        if position > first and self.committed:
+            rows = [(place, *row) for place, row in enumerate((row for request in batch for row in request.rows), first)]
             for listener in self.committed:
-                listener(position - 1)
+                listener(rows)
 
     async def _without_losers(self, connection: Connection, batch: list[Request], error: psycopg.Error) -> list[Request]:
         """Fail the requests whose stream or agent has moved on; returns the others."""

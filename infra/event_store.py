@@ -16,15 +16,12 @@ from domain.envelope import Recorded
 from domain.events import NAMES
 from domain.ports import Page, StreamWrite, Tracking, VersionConflict
 from infra import codec
-from infra.append_call import Row
+from infra.append_call import Row, StoredRow
 from infra.appender import Appender
 from infra.connections import connect, session_name, unavailable
 from infra.direct import BIGINT_OID, TEXT_OID, UUID_OID, Statement, bigint
 from infra.migrations import migrate
 from infra.reader import Reader
-
-StoredRow = tuple[int, UUID, int, str, bytes]
-"""(position, stream, version, topic, state)"""
 
 CLOCK = Statement(b"clock", b"select clock_timestamp()")
 COLUMNS = "notification_id, originator_id, originator_version, topic, state"
@@ -82,9 +79,14 @@ class PostgresEventStore:
         await self._log.close()
 
     @property
-    def committed(self) -> list[Callable[[int], None]]:
-        """Listeners that are called with the last position after each commit of this process."""
+    def committed(self) -> list[Callable[[Sequence[StoredRow]], None]]:
+        """Listeners that are called with the rows of each commit of this process, after it."""
         return self._appender.committed
+
+    @property
+    def writer(self) -> int:
+        """The server's process id for the session that appends; another one after a lost connection."""
+        return self._appender.pid
 
     async def append(self, writes: Sequence[StreamWrite], tracking: Tracking | None = None) -> tuple[Recorded, ...]:
         """See the port. Raises KeyError for an event that is not registered."""

@@ -22,7 +22,7 @@ from nats.js.errors import NotFoundError
 
 from domain.ports import Page
 from infra import codec
-from infra.event_store import StoredRow
+from infra.append_call import StoredRow
 
 logger = logging.getLogger(__name__)
 

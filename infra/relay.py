@@ -8,15 +8,15 @@ relay may be killed, doubled or away at any time: at worst a page comes twice or
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 
 from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
 
 from domain.ports import StoreUnavailable
 from infra import tasks
-from infra.event_store import StoredRow
-from infra.feed import Pace, PostgresFeed
+from infra.append_call import StoredRow
+from infra.feed import Horizon, Pace, PostgresFeed
 from infra.jetstream import ACK_SECONDS, AWAY, BODY_BYTES_MAX, Names, Session, encode_empty, encode_page, page_headers, session
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class Relay:
 
     def __init__(self, feed: PostgresFeed, nats_url: str, names: Names | None = None) -> None:
         """feed: gives the store and the wake-up; it stays the caller's to close, after the relay."""
+        self._feed = feed
         self._store = feed.store
-        self._wakeup = feed.wakeup
         self._url = nats_url
         self._names = names or Names(feed.store.shard)
         self._task: asyncio.Task[None] | None = None
@@ -89,14 +89,17 @@ class Relay:
     async def _publish_from(self, nats: Session, after: int) -> None:
         """Publish until the session is lost. Raises one of AWAY or StoreUnavailable."""
         window: deque[tuple[int, Awaitable[PubAck]]] = deque()
-        pace = Pace()
+        pace, horizon = Pace(), Horizon(self._feed.wakeup)
         self.published = after
         while not nats.lost.is_set():
-            heard = self._wakeup.position
-            previous, rows = await self._store.rows(after, PAGE_EVENTS)
+            previous, rows = after, self._feed.recent.rows(after, PAGE_EVENTS)
+            if not rows and not horizon.reached(after):
+                began = self._feed.wakeup.moment
+                previous, rows = await self._store.rows(after, PAGE_EVENTS)
+                horizon.looked(began, at_end=len(rows) < PAGE_EVENTS)
             if not rows:
                 await self._settle(window, 0)
-                await self._wakeup.after(max(after, heard), ACK_SECONDS)  # see infra.feed: what was heard is disproved
+                await horizon.wait(after, ACK_SECONDS)
                 continue
             for part in _parts(rows):
                 body = encode_page(previous, part)
@@ -119,7 +122,7 @@ class Relay:
             self.published = last
 
 
-def _parts(rows: list[StoredRow]) -> Iterator[list[StoredRow]]:
+def _parts(rows: Sequence[StoredRow]) -> Iterator[list[StoredRow]]:
     """Cut a page where its bytes would not fit a message."""
     part: list[StoredRow] = []
     size = 0

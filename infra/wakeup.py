@@ -6,6 +6,7 @@ delays and never loses. A lost connection is opened again, and everybody is woke
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import psycopg
 
@@ -16,14 +17,29 @@ from infra.connections import connect, session_name
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS_MAX = 1.0
+OWN_SECONDS = 0.05
+"""How long the word of an own commit is left to the commit itself: it brings the rows along, and may be a little later."""
+
+
+Moment = tuple[int, int]
+"""The last position heard of, and how often something may have been missed, at one moment."""
 
 
 class Wakeup:
-    """The last position heard of, and a way to wait for a later one. Belongs to one event loop."""
+    """The last position heard of, and a way to wait for a later one. Belongs to one event loop.
+
+    doubts: how often something may have been missed, so that only a look into the store tells.
+    """
 
     def __init__(self) -> None:
         self._heard = 0
+        self.doubts = 0
         self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def moment(self) -> Moment:
+        """Now."""
+        return self._heard, self.doubts
 
     @property
     def position(self) -> int:
@@ -34,10 +50,14 @@ class Wakeup:
         """The log has reached `position`."""
         if position > self._heard:
             self._heard = position
-            self.everybody()
+            self._wake()
 
     def everybody(self) -> None:
-        """Wake all who wait, whatever they wait for."""
+        """Wake all who wait, whatever they wait for, and have all others look into the store before they wait."""
+        self.doubts += 1
+        self._wake()
+
+    def _wake(self) -> None:
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
@@ -63,9 +83,10 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 class Listener:
-    """Keeps a LISTEN connection to one shard and tells `wakeup` what it hears."""
+    """Keeps a LISTEN connection to one shard and tells `wakeup` what it hears. own: the process id of our writer's session."""
 
-    def __init__(self, database_url: str, shard: int, wakeup: Wakeup) -> None:
+    def __init__(self, database_url: str, shard: int, wakeup: Wakeup, own: Callable[[], int]) -> None:
+        self._own = own
         self._url = database_url
         self._channel = f"events_{int(shard)}"
         self._wakeup = wakeup
@@ -79,6 +100,12 @@ class Listener:
         """Stop listening."""
         await tasks.end(self._task)
 
+    def _note(self, position: int, writer: int) -> None:
+        if writer == self._own():
+            asyncio.get_running_loop().call_later(OWN_SECONDS, self._wakeup.heard, position)
+        else:
+            self._wakeup.heard(position)
+
     async def _run(self) -> None:
         pause = 0.05
         while True:
@@ -89,7 +116,7 @@ class Listener:
                     pause = 0.05
                     async for notification in connection.notifies():
                         if notification.payload.isdecimal():
-                            self._wakeup.heard(int(notification.payload))
+                            self._note(int(notification.payload), notification.pid)
                         else:  # somebody else's: whatever it means, there is no harm in looking
                             self._wakeup.everybody()
             except (psycopg.Error, StoreUnavailable) as error:

@@ -105,3 +105,83 @@ async def test_an_event_during_a_shared_read_is_not_missed(store: PostgresEventS
             assert page.previous == after
             after = page.last
     await feed.close()
+
+
+class CountedStore:
+    """Counts the reads of a store."""
+
+    def __init__(self, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reads = 0
+        original = store.read
+
+        async def read(after: int, limit: int = 1000) -> Page | None:
+            self.reads += 1
+            return await original(after, limit)
+
+        monkeypatch.setattr(store, "read", read)
+
+
+async def test_own_commits_come_without_a_read(store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two consumers that wait at the end get what this process commits from memory, in the form in which it is stored."""
+    feed = await PostgresFeed.open(store, poll_seconds=600)
+    while feed.wakeup.doubts == 0:  # the listener is there, and has told everybody to look
+        await asyncio.sleep(0.001)  # its connection is another process
+    first = await store.append([write(stream(0))])
+    async with asyncio.timeout(20), aclosing(cast("Any", feed.pages(0))) as one, aclosing(cast("Any", feed.pages(0))) as other:
+        assert (await anext(one)).events == (await anext(other)).events == first
+        counted = CountedStore(store, monkeypatch)
+        for number in range(1, 40):
+            waiting = [asyncio.ensure_future(anext(each)) for each in (one, other)]
+            await asyncio.sleep(0)
+            done = await store.append([write(stream(number), events=2)])
+            page, same = await asyncio.gather(*waiting)
+            assert page.events == same.events == done
+            again = await PostgresEventStore.read(store, page.previous)
+            assert again == page
+    assert counted.reads == 1, "both looked once, together, before they waited for the first time"
+    await feed.close()
+
+
+async def test_nothing_is_missed_between_two_processes(postgres_url: str, store: PostgresEventStore) -> None:
+    """Commits of another process lie between our own: each consumer of either gets all of them, in the order of the log."""
+    other = await PostgresEventStore.open(postgres_url)
+    feeds = [await PostgresFeed.open(each, poll_seconds=600) for each in (store, other)]
+
+    async def writer(each: PostgresEventStore, streams: range) -> None:
+        for number in streams:
+            await each.append([write(stream(number))])
+            if number % 7 == 0:
+                await asyncio.sleep(0.002)  # both must have come to the end now and then; another process decides when
+
+    async def consume_all(feed: PostgresFeed) -> list[int]:
+        seen: list[int] = []
+        async with aclosing(cast("Any", feed.pages(0, 5))) as pages:
+            async for page in pages:
+                assert page.previous == (seen[-1] if seen else 0)
+                seen += [event.position for event in page.events]
+                if len(seen) == 600:
+                    return seen
+        raise AssertionError("a feed does not end")
+
+    async with asyncio.timeout(60):
+        consumers = [asyncio.ensure_future(consume_all(feed)) for feed in feeds for _ in range(2)]
+        await asyncio.gather(writer(store, range(300)), writer(other, range(1000, 1300)))
+        found = await asyncio.gather(*consumers)
+    log = [row[0] for row in (await store.rows(0, 1000))[1]]
+    assert all(each == log for each in found)
+    for feed in feeds:
+        await feed.close()
+    await other.close()
+
+
+async def test_what_was_missed_while_a_consumer_worked_is_looked_for(store: PostgresEventStore, postgres_url: str) -> None:
+    """The listener lost its connection and came back, and told those who waited; one that did not wait looks afterwards."""
+    feed = PostgresFeed(store, poll_seconds=600)  # hears nothing by itself
+    other = await PostgresEventStore.open(postgres_url)
+    await other.append([write(stream(0))])
+    async with asyncio.timeout(20), aclosing(cast("Any", feed.pages(0))) as pages:
+        await anext(pages)
+        done = await other.append([write(stream(1))])
+        feed.wakeup.everybody()
+        assert (await anext(pages)).events == done
+    await other.close()
