@@ -17,6 +17,7 @@ def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, A
     texts: the repository's workflow files by path, with that of the workflow itself.
     """
     found = support.unsupported(workflow)
+    broken: list[Diagnostic] = []
     called: dict[str, Workflow] = {}
     pending = _references(workflow)
     while pending:
@@ -25,18 +26,23 @@ def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, A
         if reference in called or text is None:
             continue
         read, problems = reader.read(file_of(reference), text, options=options)
-        found.extend(problems)
+        broken.extend(problems)
         if read is not None:
             called[reference] = read
             found.extend(support.unsupported(read))
             pending.extend(_references(read))
-    if not _references(workflow) or errors(found):
+    found.extend(broken)
+    if not _references(workflow) or errors(broken) or any(map(_calls_elsewhere, (workflow, *called.values()))):
         return workflow, found
-    # Only now, when every file can be read: whether the calls fit what they call, and no circle.
+    # Only now, when every file is at hand and can be read: whether the calls fit what they call, and no circle.
     files = {prefix + path: text for path, text in texts.items() for prefix in LOCAL}
     _, misfits = reader.read(workflow.path, texts[workflow.path], files, options)
     found.extend(errors(misfits))
     return replace(workflow, called=dict(sorted(called.items()))), found
+
+
+def _calls_elsewhere(workflow: Workflow) -> bool:
+    return any(job.uses is not None and not job.uses.startswith(LOCAL) for job in workflow.jobs.values())
 
 
 def _references(workflow: Workflow) -> list[str]:

@@ -44,6 +44,16 @@ def expand(matrix: Any) -> list[dict[str, Any]]:
     return combinations
 
 
+def written_out(matrix: Any) -> list[dict[str, Any]] | None:
+    """The combinations of a matrix as it is written; None where only its evaluation tells them."""
+    if not isinstance(matrix, dict) or _holds_expression(matrix):
+        return None
+    try:
+        return expand(matrix)
+    except MatrixError:
+        return None
+
+
 def size_at_least(matrix: Any) -> int:
     """How many jobs a matrix as written makes at least: axes that are still expressions count as one value."""
     if not isinstance(matrix, dict):
@@ -151,7 +161,7 @@ def _too_many(size: int) -> MatrixError:
 
 def _holds_expression(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(_holds_expression(item) for item in value.values())
+        return any(_holds_expression(part) for item in value.items() for part in item)
     if isinstance(value, list):
         return any(map(_holds_expression, value))
     return isinstance(value, str) and "${{" in value

@@ -114,7 +114,7 @@ def _event(name: str) -> Shape:
 EVENTS: dict[str, Shape] = {
     **{name: _event(name) for name in sorted({*ACTIVITIES, *FILTERS})},
     **dict.fromkeys(WITHOUT_OPTIONS, NULL),
-    "repository_dispatch": one_of(NULL, mapping("repository_dispatch", {"types": one_of(NAME, NAMES)})),
+    "repository_dispatch": one_of(NULL, mapping("repository_dispatch", {"types": NAMES})),
     "schedule": _SCHEDULE,
     "workflow_call": one_of(NULL, _CALL),
     "workflow_dispatch": one_of(NULL, _DISPATCH),

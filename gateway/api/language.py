@@ -167,12 +167,8 @@ def _combinations(job: Job) -> tuple[dict[str, Any], ...] | None:
     strategy = job.strategy
     if strategy is None or (strategy.matrix is None and strategy.whole is None):
         return ()
-    if not isinstance(strategy.matrix, dict) or b"${{" in msgspec.json.encode(strategy.matrix):
-        return None
-    try:
-        return tuple(matrix.expand(strategy.matrix))
-    except matrix.MatrixError:
-        return None
+    combinations = matrix.written_out(strategy.matrix)
+    return None if combinations is None else tuple(combinations)
 
 
 def _shown(found: list[Diagnostic]) -> tuple[dict[str, Any], ...]:

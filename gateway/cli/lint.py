@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from domain.workflow import reader, support
 from domain.workflow.codes import EXPLANATIONS
 from domain.workflow.diagnostics import Diagnostic, annotation, as_json, errors, human, sarif
+from domain.workflow.gather import gather
 from gateway.cli import render
 from gateway.cli.errors import CliError, Exit
 from gateway.cli.wiring import settings
 
+FOLDER = Path(".github/workflows")
+SUFFIXES = (".yml", ".yaml")
 FORMATS = ("text", "json", "sarif", "github")
 
 
@@ -22,20 +26,29 @@ FORMATS = ("text", "json", "sarif", "github")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How findings are written.")
 def lint(*, files: tuple[Path, ...], untrusted: str | None, form: str) -> int:
     """Check FILES (all of .github/workflows): file:line:col: message [CODE]. Exit 1 when there is an error."""
-    chosen = files or tuple(sorted(path for path in Path(".github/workflows").glob("*") if path.suffix in (".yml", ".yaml")))
+    chosen = files or tuple(sorted(path for path in FOLDER.glob("*") if path.suffix in SUFFIXES))
     if not chosen:
         raise CliError("RUN003", "there are no workflow files in .github/workflows", help="name files: ledgermill lint FILE")
     texts = {str(path): _text(path) for path in chosen}
     options = reader.released(untrusted or settings().untrusted_values)
-    found = [each for name, text in texts.items() for each in findings(name, text, options)]
+    found = list(dict.fromkeys(each for name, text in texts.items() for each in findings(name, text, options)))
     _print(found, texts, form)
     return Exit.FAILED if errors(found) else Exit.OK
 
 
 def findings(name: str, text: str, options: dict[str, Any]) -> list[Diagnostic]:
-    """What is wrong with one file, and what of it this version does not run yet. options: see the reader."""
+    """What is wrong with one file and with its calls, and what of it this version does not run yet. options: see the reader."""
     workflow, found = reader.read(name, text, None, options)
-    return [*found, *(support.unsupported(workflow) if workflow is not None else ())]
+    if workflow is None:
+        return found
+    folder = Path(name).parent
+    if folder.parts[-2:] != FOLDER.parts:
+        return [*found, *support.unsupported(workflow)]  # whatever it calls, nobody knows where that is
+    root = folder.parent.parent
+    beside = {str(FOLDER / path.name): _text(path) for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
+    own = str(FOLDER / Path(name).name)
+    _, more = gather(msgspec.structs.replace(workflow, path=own), {**beside, own: text}, options)
+    return [*found, *(msgspec.structs.replace(each, file=str(root / each.file.removeprefix("./"))) for each in more)]
 
 
 def _text(path: Path) -> str:

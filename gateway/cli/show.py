@@ -4,10 +4,12 @@ from typing import Any
 
 import click
 
+from domain.workflow import matrix as matrices
 from domain.workflow.diagnostics import as_json as diagnostic_json
 from gateway.cli import planning, render
 
 Json = dict[str, Any]
+COMBINATIONS_SHOWN = 12
 
 
 def labels_of(text: str) -> tuple[str, ...]:
@@ -42,6 +44,7 @@ def jobs_of(plan: planning.Plan, workflows: dict[str, Any]) -> list[Json]:
                     "runs_on": labels,
                     "uses": job.uses,
                     "matrix": matrix,
+                    "combinations": matrices.written_out(matrix) if matrix is not None else [],
                     "if": job.condition,
                     "steps": len(job.steps),
                     "line": job.place.line,
@@ -89,7 +92,7 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
             if job["workflow"] == path:
                 parts = [f"  {job['stage']}  {job['job']}", f"calls {job['uses']}" if job["uses"] else f"on {', '.join(job['runs_on'])}"]
                 parts += [f"needs {', '.join(job['needs'])}"] if job["needs"] else []
-                parts += [f"matrix {_matrix(job['matrix'])}"] if job["matrix"] else []
+                parts += [f"matrix {_matrix(job)}"] if job["matrix"] else []
                 parts += [f"if {job['if']}"] if job["if"] else []
                 click.echo("  ".join(parts))
     if plan.rejected:
@@ -100,10 +103,15 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
         click.echo(each.one_line(), err=True)
 
 
-def _matrix(matrix: Any) -> str:
-    if isinstance(matrix, str):
-        return matrix
-    return ", ".join(f"{axis}={'|'.join(map(str, values)) if isinstance(values, list) else values}" for axis, values in matrix.items())
+def _matrix(job: Json) -> str:
+    """The jobs that a matrix makes, by the values that tell them apart; as it is written where nobody can know them yet."""
+    matrix, combinations = job["matrix"], job["combinations"]
+    if combinations is None:
+        written = matrix.items() if isinstance(matrix, dict) else [("", matrix)]
+        return ", ".join(f"{axis}={values}" if axis else str(values) for axis, values in written)
+    shown = [matrices.display_name("", each).strip() for each in combinations[:COMBINATIONS_SHOWN]]
+    more = len(combinations) - len(shown)
+    return f"of {len(combinations)}: {' '.join(shown)}" + (f" and {more} more" if more else "")
 
 
 def _with_needs(jobs: dict[str, Any], wanted: tuple[str, ...]) -> list[str]:

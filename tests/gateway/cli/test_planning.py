@@ -62,7 +62,7 @@ def test_the_plan_shows_stages_labels_matrix_and_conditions(ledgermill, reposito
     assert said.out.splitlines()[2:] == [
         ".github/workflows/ci.yml",
         "  0  lint  on ubuntu-latest",
-        "  1  test  on self-hosted, linux  needs lint  matrix python=3.11|3.12",
+        "  1  test  on self-hosted, linux  needs lint  matrix of 2: (3.11) (3.12)",
         "  2  deploy  on ubuntu-latest  needs test  if github.ref == 'refs/heads/main'",
     ]
 
@@ -252,3 +252,54 @@ def test_lint_speaks_the_formats_of_tools(ledgermill, tmp_path, form, start):
     assert said.code == 1
     assert said.out.startswith(start)
     assert "WF013" in said.out
+
+
+def test_a_plan_tells_the_jobs_of_a_matrix_or_why_it_cannot(ledgermill, repository):
+    """Include and exclude are applied; a matrix of outputs is shown as it is written."""
+    workflow(
+        repository,
+        """\
+on: push
+jobs:
+  a:
+    runs-on: x
+    strategy: {matrix: {v: [1, 2], w: [p], exclude: [{v: 2}], include: [{v: 1, c: 9}, {v: 7}]}}
+    steps: [{run: a}]
+  b: {needs: a, runs-on: x, strategy: {matrix: {v: "${{ fromJSON(needs.a.outputs.x) }}"}}, steps: [{run: a}]}
+""",
+    )
+    said = ledgermill("plan", "-C", str(repository))
+    assert "  0  a  on x  matrix of 2: (1, p, 9) (7)" in said.out.splitlines()
+    assert "matrix v=${{ fromJSON(needs.a.outputs.x) }}" in said.out
+    jobs = json.loads(ledgermill("plan", "-C", str(repository), "--json").out)["jobs"]
+    assert [job["combinations"] for job in jobs] == [[{"v": 1, "w": "p", "c": 9}, {"v": 7}], None]
+
+
+CALLER = """\
+on: push
+jobs:
+  call: {uses: ./.github/workflows/lib.yml, with: {n: x}, secrets: {tokn: x}}
+  other: {uses: ./.github/workflows/none.yml}
+  image: {runs-on: x, container: alpine, steps: [{run: a}]}
+"""
+
+
+CALLED = """\
+on: {workflow_call: {inputs: {n: {type: number}}, secrets: {token: {required: true}}}}
+jobs:
+  a: {runs-on: x, steps: [{run: a}]}
+"""
+
+
+def test_lint_follows_the_calls_of_files_beside_it(ledgermill, repository):
+    """Inputs, secrets and files that are not there, whatever else this version does not run; wherever it is started."""
+    workflow(repository, CALLER)
+    workflow(repository, CALLED, "lib.yml")
+    said = ledgermill("lint", str(repository / ".github" / "workflows" / "ci.yml"))
+    assert said.code == 1
+    found = [line.partition("ci.yml:")[2] for line in said.out.splitlines()]
+    assert '4:17: the called workflow "./.github/workflows/none.yml" cannot be found [WF045]' in found
+    assert '3:16: the called workflow requires the secret "token" [WF045]' in found
+    assert '3:75: the called workflow has no secret "tokn" [WF045]' in found
+    assert '3:55: the input "n" cannot be "x" [WF045]' in found
+    assert '5:34: "container" of job "image" cannot be run yet [WF201]' in found
