@@ -48,7 +48,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "LeaseExtended": (job.LeaseExtended, 1),
     "StepStarted": (job.StepStarted, 1),
     "StepCompleted": (job.StepCompleted, 1),
-    "LogSegmentStored": (job.LogSegmentStored, 1),
+    "LogSegmentStored": (job.LogSegmentStored, 2),
     "JobCancellationRequested": (job.JobCancellationRequested, 1),
     "StaleWriteRejected": (job.StaleWriteRejected, 1),
     "AttemptLost": (job.AttemptLost, 1),
@@ -79,6 +79,7 @@ NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for 
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
     ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
+    ("LogSegmentStored", 1): lambda data: data,  # text_bytes came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }

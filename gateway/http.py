@@ -5,7 +5,7 @@ made from, so a route that is served is a route that is described. It must never
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -121,8 +121,20 @@ Stream = Callable[[Request, Send], Awaitable[None]]
 """Answers a request by sending on its own."""
 
 
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route reads beside its path, for the OpenAPI document. kind: of JSON Schema; place: "query" or "header"."""
+
+    name: str
+    about: str
+    kind: str = "integer"
+    place: str = "query"
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One hot route. path: with `{id}` for ids. body: type of the JSON body. stream: sends by itself instead of handle."""
+    """One hot route. path: with `{id}` for ids. body: type of the JSON body. stream: sends by itself instead of handle.
+
+    sends: media types of what a stream sends. more_answers: what other statuses than `status` mean.
+    """
 
     method: str
     path: str
@@ -134,6 +146,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answers: Any = None
     status: int = 200
     limit_bytes: int = 1024 * 1024
+    sends: tuple[str, ...] = ("text/event-stream",)
+    parameters: tuple[Parameter, ...] = ()
+    more_answers: Mapping[int, str] = {}
 
 
 class Table:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from commands.handle import Origin
 from domain.job.commands import Segment, StoreLogSegments
+from domain.log_records import Extent
 
 
 class Logs(Protocol):
@@ -22,3 +23,6 @@ class Logs(Protocol):
 
     def read(self, job: UUID, attempt: int, first: int = 1, last: int | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
         """Records first .. last in pages of (number of the first, JSON records)."""
+
+    async def extents(self, job: UUID, attempt: int) -> list[Extent]:
+        """The pieces of a log, one after the other from line 1 on; what events tell of them is not read."""

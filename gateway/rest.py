@@ -71,13 +71,16 @@ def add_hot(document: dict[str, Any], hot: Sequence[Route]) -> None:
         if "{id}" in route.path:
             parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
             described["parameters"] = [parameter]
+        described.setdefault("parameters", []).extend(
+            {"name": each.name, "in": each.place, "description": each.about, "schema": {"type": each.kind}} for each in route.parameters
+        )
+        described["responses"].update({str(status): {"description": meaning} for status, meaning in route.more_answers.items()})
         if route.body is not None:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema[id(route.body)]}}}
         if route.answers is not None:
             described["responses"][str(route.status)]["content"] = {"application/json": {"schema": schema[id(route.answers)]}}
         if route.stream is not None:
-            kind = "text/event-stream" if route.path.endswith("/stream") else "text/plain"
-            described["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}}}
+            described["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in route.sends}
         document["paths"].setdefault(route.path, {})[route.method.lower()] = described
 
 

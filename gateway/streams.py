@@ -1,19 +1,17 @@
-"""What happens, as it happens: the log of a job and the events of a run as resumable streams, and logs as text.
+"""What happens, as it happens: the log of a job and the events of a run as resumable streams.
 
 A stream is a cursor: it sends what lies after it, from the store and the log store, then waits to be woken. Ids are the
 cursor (`attempt:line` of a log, the position of a run's events), so a client that comes back with Last-Event-ID (or
 `after`) gets every line and event once. It must never send a line that was not masked by the runner.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from uuid import UUID
 
-import msgspec
-
 from domain.envelope import Recorded
-from domain.job import events as e
 from domain.ports import EventStore
 from gateway.api.shapes import event_json
+from gateway.attempts import Attempts, attempts_of
 from gateway.http import Request, Route, Send
 from gateway.hub import Follower, Hub
 from gateway.ports import Logs
@@ -21,37 +19,7 @@ from gateway.problems import problem
 from gateway.sse import EventStream
 from projections.run_history import is_complete, run_history
 
-TERMINAL = (e.JobSucceeded, e.JobFailed, e.JobTimedOut, e.JobCancelled, e.JobSkipped)
 PAGE_EVENTS = 500
-ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut)
-
-
-class Attempts:
-    """How far a job has come, as far as its log is concerned. last: the newest attempt; over: the last one that ended."""
-
-    def __init__(self) -> None:
-        self.exists = False
-        self.last = 0
-        self.over = 0
-        self.done = False
-
-    def apply(self, events: list[Recorded] | tuple[Recorded, ...]) -> None:
-        """Take in events of the job, in order; doubled ones do no harm."""
-        for event in events:
-            self.exists = True
-            match event.data:
-                case e.JobAcquired(attempt=attempt):
-                    self.last = max(self.last, attempt)
-                case data if isinstance(data, ATTEMPT_ENDS):
-                    self.over = max(self.over, data.attempt)
-                case data if isinstance(data, TERMINAL):
-                    self.done = True
-                case _:
-                    pass
-
-    def is_over(self, attempt: int) -> bool:
-        """Whether nothing more can come to this attempt's log."""
-        return self.done or attempt <= self.over or attempt < self.last
 
 
 class Streams:
@@ -66,7 +34,6 @@ class Streams:
     def routes(self) -> list[Route]:
         """The streams' part of the table."""
         return [
-            Route(method="GET", path="/api/v1/jobs/{id}/logs", role="admin", summary="The log of an attempt", stream=self.log),
             Route(method="GET", path="/api/v1/jobs/{id}/logs/stream", role="admin", summary="Follow a job's log", stream=self.follow_log),
             Route(method="GET", path="/api/v1/runs/{id}/stream", role="admin", summary="Follow a run's events", stream=self.follow_run),
             Route(method="GET", path="/api/v1/events/stream", role="admin", summary="Follow the event log", stream=self.follow_all),
@@ -131,7 +98,7 @@ class Streams:
         attempt, line = log_cursor(request)
         stream = EventStream(request, send)
         with self._hub.follow(job) as follower:
-            attempts = await self._attempts(job)
+            attempts = await attempts_of(self._store, job)
             attempt = attempt or only or max(attempts.last, 1)
             await stream.start()
             while True:
@@ -148,33 +115,6 @@ class Streams:
                     return
                 await stream.wait(follower)
                 await self._catch_up(attempts, follower, job)
-
-    async def log(self, request: Request, send: Send) -> None:
-        """The log of one attempt (by default the last): text, or NDJSON records where the client accepts them."""
-        job = request.params[0]
-        attempts = await self._attempts(job)
-        attempt = request.number("attempt", attempts.last)
-        first, last = request.number("from_line", 1), request.number("to_line", 0)
-        as_records = b"json" in request.headers.get(b"accept", b"")
-        kind = b"application/x-ndjson" if as_records else b"text/plain; charset=utf-8"
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), (b"cache-control", b"no-store")]})
-        async for records in self._matching(job, attempt, max(first, 1), last or None, request.query.get("grep", "")):
-            lines = records if as_records else [msgspec.json.decode(record)["text"].encode() for record in records]
-            await send({"type": "http.response.body", "body": b"\n".join([*lines, b""]), "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _matching(self, job: UUID, attempt: int, first: int, last: int | None, text: str) -> AsyncIterator[list[bytes]]:
-        async for _, records in self._logs.read(job, attempt, first, last):
-            found = [record for record in records if text in msgspec.json.decode(record)["text"]] if text else records
-            if found:
-                yield found
-
-    async def _attempts(self, job: UUID) -> Attempts:
-        attempts = Attempts()
-        attempts.apply(await self._store.load(job))
-        if not attempts.exists:
-            raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
-        return attempts
 
     async def _catch_up(self, attempts: Attempts, follower: Follower, job: UUID) -> None:
         buffered = follower.take()

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from commands.handle import Handler, Origin
 from domain.job.commands import Segment, StoreLogSegments
 from domain.job.events import LogSegmentStored
+from domain.log_records import Extent, as_text
 from domain.ports import Blobs, EventStore, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -164,6 +165,18 @@ class LogStore:
             yield at, records
             at += len(records)
 
+    async def extents(self, job: UUID, attempt: int) -> list[Extent]:
+        """The pieces of a log from line 1 on. A blob is read only where an older version did not say how long its text is."""
+        opened = self._open.get((job, attempt))
+        pending = list(opened.pending) if opened else []
+        found = []
+        for segment in list(opened.stored) if opened else await self._segments(job, attempt):
+            size = segment.text_bytes
+            if size is None:
+                size = len(as_text((await self._chunk(segment)).body.splitlines()))
+            found.append(Extent(segment.first_line, segment.lines, segment.bytes, size))
+        return found + [Extent(chunk.first, chunk.count, len(chunk.body), len(as_text(chunk.body.splitlines()))) for chunk in pending]
+
     async def flush(self) -> None:
         """Store all that is open, now (graceful stop)."""
         await asyncio.gather(*(self._flush(opened) for opened in list(self._open.values())))
@@ -179,9 +192,9 @@ class LogStore:
     async def _segments(self, job: UUID, attempt: int) -> list[Segment]:
         """What events name, from the job's stream: the truth, also when no view has caught up."""
         return [
-            Segment(event.data.segment, event.data.first_line, event.data.lines, event.data.bytes, event.data.sha256)
-            for event in await self._store.load(job)
-            if isinstance(event.data, LogSegmentStored) and event.data.attempt == attempt
+            Segment(data.segment, data.first_line, data.lines, data.bytes, data.sha256, data.text_bytes)
+            for data in (event.data for event in await self._store.load(job))
+            if isinstance(data, LogSegmentStored) and data.attempt == attempt
         ]
 
     async def _chunk(self, segment: Segment) -> Chunk:
@@ -230,6 +243,11 @@ class LogStore:
             return None
         chunks = list(opened.pending)
         text = b"".join(chunk.body for chunk in chunks)
-        packed = await asyncio.to_thread(zlib.compress, text, 1, GZIP) if len(text) > SEGMENT_BYTES // 8 else zlib.compress(text, 1, GZIP)
+        packed, text_bytes = await asyncio.to_thread(_packed, text) if len(text) > SEGMENT_BYTES // 8 else _packed(text)
         digest = await self._blobs.put(packed)
-        return Segment(len(opened.stored) + 1, chunks[0].first, sum(chunk.count for chunk in chunks), len(text), digest)
+        return Segment(len(opened.stored) + 1, chunks[0].first, sum(chunk.count for chunk in chunks), len(text), digest, text_bytes)
+
+
+def _packed(records: bytes) -> tuple[bytes, int]:
+    """The blob of a segment, and how many bytes its lines have as text."""
+    return zlib.compress(records, 1, GZIP), len(as_text(records.splitlines()))

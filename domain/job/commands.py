@@ -101,6 +101,7 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     lines: int
     bytes: int
     sha256: str
+    text_bytes: int | None = None
 
 
 class StoreLogSegments(FencedCommand, frozen=True):

@@ -129,7 +129,10 @@ def _segments(state: Acquired | Running, command: c.FencedCommand, segments: tup
         message = f"log segment {fresh[0].segment} does not follow segment {state.segments}"
         return Refusal("sequence_gap", message, state=name(state))
     return Decision(
-        tuple(e.LogSegmentStored(command.attempt, command.epoch, s.segment, s.first_line, s.lines, s.bytes, s.sha256) for s in fresh)
+        tuple(
+            e.LogSegmentStored(command.attempt, command.epoch, s.segment, s.first_line, s.lines, s.bytes, s.sha256, s.text_bytes)
+            for s in fresh
+        )
     )
 
 

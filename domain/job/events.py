@@ -143,7 +143,8 @@ class StepCompleted(JobEvent, frozen=True):
 class LogSegmentStored(JobEvent, frozen=True):
     """Lines first_line .. first_line + lines - 1 of an attempt's log are stored as one compressed blob.
 
-    bytes: of the text before compression. sha256: the blob's digest, which is its name.
+    bytes: of the records before compression. sha256: the blob's digest, which is its name. text_bytes: of the lines as text,
+    None where an older version did not say.
     """
 
     attempt: int
@@ -153,6 +154,7 @@ class LogSegmentStored(JobEvent, frozen=True):
     lines: int
     bytes: int
     sha256: str
+    text_bytes: int | None = None
 
 
 class JobCancellationRequested(JobEvent, frozen=True):

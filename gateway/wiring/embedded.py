@@ -90,6 +90,7 @@ LOADED = (
     "gateway.app",
     "gateway.fan_out",
     "gateway.job_message",
+    "gateway.log_documents",
     "gateway.presence",
     "gateway.refusals",
     "gateway.rest",

@@ -48,6 +48,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.http import Table
     from gateway.hub import Hub
     from gateway.job_message import JobMessages
+    from gateway.log_documents import LogDocuments
     from gateway.presence import Presence
     from gateway.ready_jobs import ReadyJobs
     from gateway.refusals import Refusals
@@ -57,8 +58,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.streams import Streams
     from infra.log_store import LogStore
 
-    settings, handler = parts.settings, parts.handler
-    lease = settings.lease_ttl_seconds
+    settings, handler, lease = parts.settings, parts.handler, parts.settings.lease_ttl_seconds
     head = await parts.store.head()
     hub = Hub(head)
     logs = LogStore(handler, parts.store, parts.blobs, hub.notify)
@@ -83,7 +83,7 @@ async def gateway(parts: Parts) -> Gateway:
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, tenant=TENANT, terms=terms)
     commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url, untrusted_values=settings.untrusted_values)
     streams = Streams(parts.store, logs, hub, TENANT)
-    routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes()]
+    routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes(), *LogDocuments(parts.store, logs).routes()]
 
     parts.agents.keep("fan-out", fan_out.run)
     parts.agents.keep("presence", presence.run)

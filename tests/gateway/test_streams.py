@@ -123,6 +123,25 @@ async def test_part_of_a_log_is_found_by_line_and_by_text(gateway: Gateway) -> N
     assert (answer.status, answer.json["code"]) == (422, "bad_query")
 
 
+async def test_part_of_a_log_is_found_by_bytes(gateway: Gateway) -> None:
+    """`Range` over HTTP: 206 with the bytes, 416 with the size; the OpenAPI document tells of both."""
+    await gateway.run()
+    runner = await gateway.runner()
+    job = await runner.acquire()
+    await runner.start(job)
+    await runner.lines(job, 1, 3)
+    url = f"{gateway.url}/api/v1/jobs/{job.job}/logs"
+    async with gateway.session.get(url, headers=gateway.headers() | {"Range": "bytes=5-11"}) as response:
+        assert (response.status, response.headers["Content-Range"]) == (206, "bytes 5-11/21")
+        assert await response.text() == "1\nline "
+    async with gateway.session.get(url, headers=gateway.headers() | {"Range": "bytes=21-"}) as response:
+        assert (response.status, response.headers["Content-Range"]) == (416, "bytes */21")
+        assert (await response.json())["code"] == "no_such_bytes"
+    described = (await gateway.request("GET", "/openapi.json")).json["paths"]["/api/v1/jobs/{id}/logs"]["get"]
+    assert {"206", "416"} <= described["responses"].keys()
+    assert {each["name"] for each in described["parameters"]} == {"id", "attempt", "from_line", "to_line", "grep", "Range"}
+
+
 async def test_what_was_stored_survives_the_gateway(postgres_url: str, tmp_path: Path) -> None:
     """stored_through is a promise: the next gateway has those lines and goes on after them."""
     async with serving(postgres_url, tmp_path / "data") as first:

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -45,7 +46,9 @@ class JobStream:
         """The events of a command."""
         meta = Meta(FixedClock().now(), "default", "runner:1")
         events = [
-            NewEvent(LogSegmentStored(command.attempt, command.epoch, s.segment, s.first_line, s.lines, s.bytes, s.sha256), meta)
+            NewEvent(
+                LogSegmentStored(command.attempt, command.epoch, s.segment, s.first_line, s.lines, s.bytes, s.sha256, s.text_bytes), meta
+            )
             for s in command.segments
         ]
         return await self.store.append([StreamWrite(JOB, len(await self.store.load(JOB)), tuple(events))])
@@ -54,9 +57,9 @@ class JobStream:
 class World:
     """A log store on fakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, blobs: Any = None) -> None:
         self.store = MemoryEventStore()
-        self.blobs = MemoryBlobs()
+        self.blobs = blobs or MemoryBlobs()
         self.jobs = JobStream(self.store)
         self.changed: list[UUID] = []
         self.logs = LogStore(self.jobs, self.store, self.blobs, self.changed.append)  # type: ignore[arg-type]  # only `handle` is called
