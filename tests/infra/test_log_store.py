@@ -31,6 +31,7 @@ class JobStream:
         self.store = store
         self.refusal: Refusal | None = None
         self.away = False
+        self.older = False
         self.committed = asyncio.Event()
 
     async def handle(self, command: StoreLogSegments, _origin: Origin) -> Outcome:
@@ -43,11 +44,21 @@ class JobStream:
         return Outcome(0, refusal=self.refusal)
 
     async def append(self, command: StoreLogSegments) -> Sequence[Recorded]:
-        """The events of a command."""
+        """The events of a command; those of an older version do not say how long the text is."""
         meta = Meta(FixedClock().now(), "default", "runner:1")
         events = [
             NewEvent(
-                LogSegmentStored(command.attempt, command.epoch, s.segment, s.first_line, s.lines, s.bytes, s.sha256, s.text_bytes), meta
+                LogSegmentStored(
+                    command.attempt,
+                    command.epoch,
+                    s.segment,
+                    s.first_line,
+                    s.lines,
+                    s.bytes,
+                    s.sha256,
+                    None if self.older else s.text_bytes,
+                ),
+                meta,
             )
             for s in command.segments
         ]
