@@ -23,7 +23,7 @@ from domain.run.state import Run
 ACTOR = "system"
 TICK_SECONDS_MAX = 0.5
 DUE_MAX = 200
-ANSWERED = ("accept", "job", "cancel")
+ANSWERED = ("accept", "step", "job", "cancel")
 """Deadlines that a runner's answer would have met."""
 
 log = logging.getLogger(__name__)

@@ -40,14 +40,14 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RunCancellationRequested": (run.RunCancellationRequested, 1),
     "RunCompleted": (run.RunCompleted, 1),
     "RunRerunRequested": (run.RunRerunRequested, 1),
-    "JobCreated": (job.JobCreated, 2),
+    "JobCreated": (job.JobCreated, 3),
     "JobQueued": (job.JobQueued, 1),
     "JobAcquired": (job.JobAcquired, 1),
     "JobStarted": (job.JobStarted, 1),
     "HeartbeatRecorded": (job.HeartbeatRecorded, 1),
     "LeaseExtended": (job.LeaseExtended, 1),
-    "StepStarted": (job.StepStarted, 1),
-    "StepCompleted": (job.StepCompleted, 1),
+    "StepStarted": (job.StepStarted, 2),
+    "StepCompleted": (job.StepCompleted, 2),
     "LogSegmentStored": (job.LogSegmentStored, 2),
     "JobCancellationRequested": (job.JobCancellationRequested, 1),
     "StaleWriteRejected": (job.StaleWriteRejected, 1),
@@ -78,6 +78,9 @@ NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for 
 
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 1): lambda data: data,  # its steps follow one another, which is what steps do that say nothing else
+    ("JobCreated", 2): lambda data: data,  # without the steps' limits, which came later and may be absent
+    ("StepStarted", 1): lambda data: data,  # deadline came later and may be absent
+    ("StepCompleted", 1): lambda data: data,  # the same
     ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
     ("LogSegmentStored", 1): lambda data: data,  # text_bytes came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent

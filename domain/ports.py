@@ -124,7 +124,7 @@ class Deadlines(Protocol):
     """What falls due, read from the deadlines view."""
 
     async def due(self, now: datetime, limit: int = 100) -> list[tuple[UUID, str]]:
-        """(job, kind) whose deadline is at or before now; kind: "lease", "accept", "job", "queue", "retry", "cancel".
+        """(job, kind) whose deadline is at or before now; kind: "lease", "accept", "step", "job", "queue", "retry", "cancel".
 
         Also (run, "run") for a run that has taken too long.
         """

@@ -62,10 +62,11 @@ RepositoryEvent = RepositoryRegistered | RepositorySettingsChanged
 
 
 class Repository(msgspec.Struct, frozen=True, gc=False):
-    """A repository's state. retry: see RepositorySettingsChanged."""
+    """A repository's state. retry: see RepositorySettingsChanged; version: of the stream."""
 
     registered: RepositoryRegistered
     retry: str = ""
+    version: int = 1
 
 
 class Workflow(msgspec.Struct, frozen=True, gc=False):
@@ -85,15 +86,22 @@ def decide_repository(state: Repository | None, command: RegisterRepository | Ch
         return REPEAT if state is not None and state.registered == known else Decision((known,))
     if state is None:
         return Refusal("repository_not_found", f"there is no repository {command.repository}", state="absent")
+    if command.versions is not None and state.version not in command.versions:
+        return _mismatch(f"repository {command.repository}", state.version)
     return REPEAT if state.retry == command.retry else Decision((RepositorySettingsChanged(command.retry),))
+
+
+def _mismatch(what: str, version: int) -> Refusal:
+    message = f"{what} is at version {version}, which If-Match does not name"
+    return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")
 
 
 def evolve_repository(state: Repository | None, event: RepositoryEvent) -> Repository:
     """The last registration counts; settings stay."""
     if isinstance(event, RepositoryRegistered):
-        return Repository(event, state.retry if state is not None else "")
+        return Repository(event) if state is None else replace(state, registered=event, version=state.version + 1)
     assert state is not None, "a repository's stream begins with RepositoryRegistered"  # noqa: S101 - a fact, not a check
-    return replace(state, retry=event.retry)
+    return replace(state, retry=event.retry, version=state.version + 1)
 
 
 def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEnabled) -> Decision | Refusal:
@@ -105,8 +113,7 @@ def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEna
             if state is None:
                 return Refusal("workflow_not_found", f"there is no workflow {command.workflow}", state="absent")
             if command.versions is not None and state.version not in command.versions:
-                message = f"workflow {command.workflow} is at version {state.version}, which If-Match does not name"
-                return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")
+                return _mismatch(f"workflow {command.workflow}", state.version)
             if state.enabled == command.enabled:
                 return REPEAT
             return Decision((WorkflowEnabled() if command.enabled else WorkflowDisabled(),))

@@ -4,6 +4,7 @@ The reconciler reads it and sends a command at the earliest instant. Nothing is 
 again, so a row that lags behind leads to a tick without effect.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,22 +19,25 @@ from projections.table import Key, Rule, Table, View, by_stream
 
 
 class DeadlineRow(msgspec.Struct, gc=False):
-    """The deadlines that are set, and the earliest of them in due_at."""
+    """The deadlines that are set, and the earliest of them in due_at. steps: those of the open steps, the earliest in step_at."""
 
     job_id: UUID
     run_id: UUID | None
     lease_at: datetime | None = None
     accept_at: datetime | None = None
+    step_at: datetime | None = None
     job_at: datetime | None = None
     queue_at: datetime | None = None
     retry_at: datetime | None = None
     cancel_at: datetime | None = None
     due_at: datetime | None = None
+    steps: dict[int, datetime] = {}
 
 
 def _earliest(row: DeadlineRow) -> DeadlineRow:
-    set_ = [at for at in (row.lease_at, row.accept_at, row.job_at, row.queue_at, row.retry_at, row.cancel_at) if at is not None]
-    row.due_at = min(set_) if set_ else None
+    row.step_at = min(row.steps.values(), default=None)
+    clocks = (row.lease_at, row.accept_at, row.step_at, row.job_at, row.queue_at, row.retry_at, row.cancel_at)
+    row.due_at = min((at for at in clocks if at is not None), default=None)
     return row
 
 
@@ -57,6 +61,25 @@ def _renewed(row: DeadlineRow | None, event: Recorded, _key: Key) -> DeadlineRow
     if row is None:
         return None
     row.lease_at = event.data.expires_at
+    return _earliest(row)
+
+
+def _limited(event: Recorded) -> Sequence[Key]:
+    """The row, where the step has a limit of its own: most have none, and cost nothing here."""
+    return (event.stream,) if event.data.deadline is not None else ()
+
+
+def _step_started(row: DeadlineRow | None, event: Recorded, _key: Key) -> DeadlineRow | None:
+    if row is None:
+        return None
+    row.steps = {**row.steps, event.data.index: event.data.deadline}
+    return _earliest(row)
+
+
+def _step_completed(row: DeadlineRow | None, event: Recorded, _key: Key) -> DeadlineRow | None:
+    if row is None:
+        return None
+    row.steps = {index: at for index, at in row.steps.items() if index != event.data.index}
     return _earliest(row)
 
 
@@ -85,6 +108,8 @@ DEADLINE_TABLE = Table(
         job.JobRetried: Rule(_queued, by_stream, opens=True),
         job.JobAcquired: Rule(_acquired, by_stream, opens=True),
         job.JobStarted: Rule(_started, by_stream),
+        job.StepStarted: Rule(_step_started, _limited),
+        job.StepCompleted: Rule(_step_completed, _limited),
         job.HeartbeatRecorded: Rule(_renewed, by_stream),
         job.LeaseExtended: Rule(_renewed, by_stream),
         job.JobCancellationRequested: Rule(_cancelling, by_stream),
@@ -127,7 +152,7 @@ DEADLINES = View("deadlines", (DEADLINE_TABLE, RUN_DEADLINE_TABLE))
 
 _DUE = """
 (SELECT d.job_id, k.kind FROM (SELECT * FROM views.deadlines WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s) d
-CROSS JOIN LATERAL (VALUES ('lease', d.lease_at), ('accept', d.accept_at), ('job', d.job_at),
+CROSS JOIN LATERAL (VALUES ('lease', d.lease_at), ('accept', d.accept_at), ('step', d.step_at), ('job', d.job_at),
     ('queue', d.queue_at), ('retry', d.retry_at), ('cancel', d.cancel_at)) AS k(kind, at)
 WHERE k.at <= %(now)s ORDER BY k.at LIMIT %(limit)s)
 UNION ALL (SELECT run_id, 'run' FROM views.run_deadlines WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s)

@@ -34,7 +34,7 @@ SPEC = e.JobCreated(
     instance="",
     name="job",
     labels=("linux",),
-    steps=(e.PlannedStep(0, "s", "s"),),
+    steps=(e.PlannedStep(0, "s", "s", timeout_seconds=60),),
     needs=(),
     plan="0" * 64,
     timeout_seconds=60,
@@ -44,7 +44,7 @@ SPEC = e.JobCreated(
 QUEUED = e.JobQueued("default", "default", ("linux",), "", AT + timedelta(days=1))
 ACQUIRED = e.JobAcquired(1, 1, RUNNER, "runner", LEASE, AT + timedelta(seconds=30), AT + timedelta(seconds=120))
 STARTED = e.JobStarted(1, 1, AT + timedelta(seconds=70))
-STEP = e.StepStarted(1, 1, 0, AT)
+STEP = e.StepStarted(1, 1, 0, AT, AT + timedelta(seconds=120))
 STEP_DONE = e.StepCompleted(1, 1, 0, "success", "success", 0, "", AT, AT)
 LOST = e.AttemptLost(1, 1, RUNNER, "lease_expired", 1, AT, AT + timedelta(seconds=1))
 ORDERED = e.JobCancellationRequested(ids.derive("order"), "by hand", False, AT + timedelta(seconds=70))
@@ -54,6 +54,7 @@ HISTORIES: dict[str, tuple[e.JobEvent, ...]] = {
     "waiting": (SPEC,),
     "queued": (SPEC, QUEUED),
     "acquired": (SPEC, QUEUED, ACQUIRED),
+    "running, in a step": (SPEC, QUEUED, ACQUIRED, STARTED, STEP),
     "running": (SPEC, QUEUED, ACQUIRED, STARTED, STEP, STEP_DONE),
     "running, cancel asked": (SPEC, QUEUED, ACQUIRED, STARTED, STEP, STEP_DONE, ORDERED),
     "backing_off": (SPEC, QUEUED, ACQUIRED, STARTED, LOST),
@@ -82,6 +83,7 @@ COMMANDS: dict[str, c.AnyJobCommand] = {
     "ReportLost": c.ReportLost(JOB, 1, "runner_restarted"),
     "Expire lease": c.Expire(JOB, "lease"),
     "Expire accept": c.Expire(JOB, "accept"),
+    "Expire step": c.Expire(JOB, "step"),
     "Expire job": c.Expire(JOB, "job"),
     "Expire queue": c.Expire(JOB, "queue"),
     "Expire retry": c.Expire(JOB, "retry"),

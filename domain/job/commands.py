@@ -140,7 +140,7 @@ class ReportLost(JobCommand, frozen=True):
 class Expire(JobCommand, frozen=True):
     """A deadline of this kind may have passed: the job looks at its own clock facts and decides."""
 
-    kind: Literal["lease", "accept", "job", "queue", "retry", "cancel"]
+    kind: Literal["lease", "accept", "step", "job", "queue", "retry", "cancel"]
 
 
 class CancelJob(JobCommand, frozen=True):

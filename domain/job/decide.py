@@ -98,7 +98,7 @@ def _fenced(state: JobState, command: c.FencedCommand, now: datetime) -> Decisio
                 return REPEAT
             return Decision((e.HeartbeatRecorded(command.attempt, command.epoch, expires_at),))
         case c.ReportSteps():
-            return report_steps(state, command)
+            return report_steps(state, command, now)
         case c.StoreLogSegments():
             return _segments(state, command, command.segments)
         case c.ReportAttempt():
@@ -160,6 +160,8 @@ def _expire(state: JobState, command: c.Expire, now: datetime) -> Decision:
             return Decision(ended(state, "lost", "not_started", now))
         case (Running(), "job") if now >= state.deadline:
             return Decision(ended(state, "timed_out", "job_timeout", now))
+        case (Running(), "step") if any(at is not None and now >= at for at in state.open_steps.values()):
+            return Decision(ended(state, "timed_out", "step_timeout", now))
         case (Acquired() | Running(), "cancel") if state.cancel is not None and now >= state.cancel.deadline:
             reason = f"{state.cancel.reason}; the runner did not answer"
             return Decision((e.JobCancelled(state.lease.attempt, state.lease.epoch, reason),))

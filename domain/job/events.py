@@ -17,7 +17,8 @@ class PlannedStep(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A step as planned: its index (from 0), its id (given or generated) and its name as written.
 
     background: it runs beside the steps after it. control: "wait", "wait-all" or "cancel" for a step that only does this
-    to background steps, which targets names by index.
+    to background steps, which targets names by index. timeout_seconds: its `timeout-minutes`, 0 where it has none or where
+    only the runner can evaluate it.
     """
 
     index: int
@@ -26,6 +27,7 @@ class PlannedStep(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     background: bool = False
     control: str = ""
     targets: tuple[int, ...] = ()
+    timeout_seconds: float = 0
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -112,19 +114,23 @@ class LeaseExtended(JobEvent, frozen=True):
 
 
 class StepStarted(JobEvent, frozen=True):
-    """A step began. started_at: the runner's clock, aligned with the store's."""
+    """A step began. started_at: the runner's clock, aligned with the store's.
+
+    deadline: the step's `timeout-minutes`, enforced by the server; None: it has none.
+    """
 
     attempt: int
     epoch: int
     index: int
     started_at: datetime
+    deadline: datetime | None = None
 
 
 class StepCompleted(JobEvent, frozen=True):
     """A step ended. outcome: before continue-on-error; conclusion: after it.
 
     outcome and conclusion: "success", "failure", "cancelled" or "skipped". outputs: name to sha256 of the value.
-    effect: the effect key, the same in every attempt whose inputs are the same.
+    effect: the effect key, the same in every attempt whose inputs are the same. deadline: the one that it met, see StepStarted.
     """
 
     attempt: int
@@ -138,6 +144,7 @@ class StepCompleted(JobEvent, frozen=True):
     ended_at: datetime
     outputs: dict[str, str] = {}
     message: str = ""
+    deadline: datetime | None = None
 
 
 class LogSegmentStored(JobEvent, frozen=True):
@@ -208,7 +215,7 @@ class AttemptFailed(JobEvent, frozen=True):
 
 
 class AttemptTimedOut(JobEvent, frozen=True):
-    """A deadline of the attempt passed. reason: "job_timeout"."""
+    """A deadline of the attempt passed. reason: "job_timeout" or "step_timeout"."""
 
     attempt: int
     epoch: int

@@ -75,11 +75,11 @@ def _free(state: Waiting | Queued | BackingOff, event: e.JobEvent, meta: Meta) -
 def _held(state: Acquired | Running, event: e.JobEvent, at: datetime) -> JobState:
     match event:
         case e.StepStarted() if isinstance(state, Running):
-            return replace(state, open_steps=(*state.open_steps, event.index), transitions=state.transitions + 1)
+            return replace(state, open_steps={**state.open_steps, event.index: event.deadline}, transitions=state.transitions + 1)
         case e.StepCompleted() if isinstance(state, Running):
             return replace(
                 state,
-                open_steps=tuple(index for index in state.open_steps if index != event.index),
+                open_steps={index: at for index, at in state.open_steps.items() if index != event.index},
                 done_steps={**state.done_steps, event.index: event.conclusion},
                 transitions=state.transitions + 1,
             )

@@ -83,15 +83,15 @@ class Acquired(msgspec.Struct, frozen=True, gc=False):
 class Running(msgspec.Struct, frozen=True, gc=False):
     """A runner executes it.
 
-    open_steps: indices that began and did not end; done_steps: conclusion by index; transitions: how many were applied;
-    segments: log segments stored.
+    open_steps: those that began and did not end, by index, each with its deadline; done_steps: conclusion by index;
+    transitions: how many were applied; segments: log segments stored.
     """
 
     life: Life
     lease: LiveLease
     started_at: datetime
     deadline: datetime
-    open_steps: tuple[int, ...] = ()
+    open_steps: dict[int, datetime | None] = {}
     done_steps: dict[int, str] = {}
     transitions: int = 0
     segments: int = 0

@@ -5,6 +5,7 @@ a step waits for them or cancels them.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from domain.job import commands as c
 from domain.job import events as e
@@ -12,11 +13,19 @@ from domain.job.state import Acquired, Running, name
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.workflow.step_order import BACKGROUND_MAX
 
+STEP_GRACE_SECONDS = 60
+"""How long after a step's `timeout-minutes` the server waits for its end: the runner's ladder and its report, which a
+silence that a lease outlives may hold up. Then the runner has not done what it must, and the attempt ends."""
+
 NEVER_STARTED = ("skipped", "cancelled")
 """How a step may end that never began."""
 
 
-def report_steps(state: Acquired | Running, command: c.ReportSteps) -> Decision | Refusal:
+Open = Mapping[int, datetime | None]
+"""The open steps by index, each with its deadline."""
+
+
+def report_steps(state: Acquired | Running, command: c.ReportSteps, now: datetime) -> Decision | Refusal:
     """The transitions that are new, in order. A batch that is sent again gives no event for what is known."""
     if isinstance(state, Acquired):
         return Refusal("not_started", f"job {command.job} was not started, so no step can be", state=name(state))
@@ -27,19 +36,20 @@ def report_steps(state: Acquired | Running, command: c.ReportSteps) -> Decision 
     fresh = command.transitions[known:]
     if not fresh:
         return REPEAT
-    open_steps, done = set(state.open_steps), dict(state.done_steps)
+    open_steps, done = dict(state.open_steps), dict(state.done_steps)
     planned = state.life.spec.steps
     events: list[e.JobEvent] = []
     for transition in fresh:
         fault = _fault(transition, open_steps, done, planned)
         if fault:
             return Refusal("bad_step_transition", f"step {transition.index}: {fault}", state=name(state))
-        events.append(_event(transition, command))
+        index = transition.index
         if transition.outcome is None:
-            open_steps.add(transition.index)
+            deadline = open_steps[index] = _deadline(planned[index], now)
+            events.append(e.StepStarted(command.attempt, command.epoch, index, transition.started_at, deadline))
         else:
-            open_steps.discard(transition.index)
-            done[transition.index] = transition.conclusion or transition.outcome
+            events.append(_completed(transition, command, open_steps.pop(index, None)))
+            done[index] = transition.conclusion or transition.outcome
     return Decision(tuple(events))
 
 
@@ -56,7 +66,7 @@ def spoilers(planned: tuple[e.PlannedStep, ...], done: Mapping[int, str]) -> lis
     ]
 
 
-def _fault(transition: c.StepTransition, open_steps: set[int], done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
+def _fault(transition: c.StepTransition, open_steps: Open, done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
     index = transition.index
     if not 0 <= index < len(planned):
         return f"the job has {len(planned)} steps"
@@ -73,7 +83,7 @@ def _fault(transition: c.StepTransition, open_steps: set[int], done: dict[int, s
     return ""
 
 
-def _false_start(step: e.PlannedStep, open_steps: set[int], done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
+def _false_start(step: e.PlannedStep, open_steps: Open, done: dict[int, str], planned: tuple[e.PlannedStep, ...]) -> str:
     if step.index in open_steps:
         return "it began before"
     if any(earlier.index not in done and not earlier.background for earlier in planned[: step.index]):
@@ -83,19 +93,23 @@ def _false_start(step: e.PlannedStep, open_steps: set[int], done: dict[int, str]
     return ""
 
 
-def _event(transition: c.StepTransition, command: c.ReportSteps) -> e.JobEvent:
-    if transition.outcome is None:
-        return e.StepStarted(command.attempt, command.epoch, transition.index, transition.started_at)
+def _deadline(step: e.PlannedStep, now: datetime) -> datetime | None:
+    return now + timedelta(seconds=step.timeout_seconds + STEP_GRACE_SECONDS) if step.timeout_seconds else None
+
+
+def _completed(transition: c.StepTransition, command: c.ReportSteps, deadline: datetime | None) -> e.StepCompleted:
+    outcome = transition.outcome or ""
     return e.StepCompleted(
         command.attempt,
         command.epoch,
         transition.index,
-        outcome=transition.outcome,
-        conclusion=transition.conclusion or transition.outcome,
+        outcome=outcome,
+        conclusion=transition.conclusion or outcome,
         exit_code=transition.exit_code,
         effect=transition.effect,
         started_at=transition.started_at,
         ended_at=transition.ended_at or transition.started_at,
         outputs=transition.outputs,
         message=transition.message,
+        deadline=deadline,
     )

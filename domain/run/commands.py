@@ -155,10 +155,14 @@ class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tr
 
 
 class ChangeRepository(msgspec.Struct, frozen=True, gc=False):
-    """Change a repository's settings. retry: as `LEDGERMILL_RETRY` writes it, already checked; "": the default policy."""
+    """Change a repository's settings. retry: as `LEDGERMILL_RETRY` writes it, already checked; "": the default policy.
+
+    versions: see SetWorkflowEnabled.
+    """
 
     repository: UUID
     retry: str
+    versions: tuple[int, ...] | None = None
 
 
 class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):

@@ -16,10 +16,12 @@ from domain.workflow import retry_policy
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.expression_error import ExpressionError
 from domain.workflow.expressions import interpolate
-from domain.workflow.model import Job, Place, Workflow
+from domain.workflow.model import Job, Place, Step, Workflow
 from domain.workflow.values import kind, to_number, to_text
 
 _INSERT = "insert"
+MINUTES_MAX = 35 * 24 * 60
+"""No limit is longer: a run takes no longer than this."""
 
 
 class PlanError(Exception):
@@ -174,8 +176,17 @@ class Evaluator:
         value = self.value(key, written) if isinstance(written, str) else written
         number = to_number(value)
         if math.isfinite(number) and number > 0:
-            return number
+            return min(number, MINUTES_MAX)
         raise PlanError("WF104", f'"{key}" of job "{job.key}" is "{to_text(value)[:50]}", and must be a number above zero', key)
+
+    def step_seconds(self, job: Job, step: Step) -> float:
+        """A step's own limit; 0 where it has none, or one that only the runner can evaluate (or refuse)."""
+        if step.timeout_minutes is None:
+            return 0
+        try:
+            return self.minutes(job, "timeout-minutes", step.timeout_minutes) * 60
+        except PlanError:
+            return 0
 
     def flag(self, job: Job, key: str, written: bool | str) -> bool:
         """A boolean."""

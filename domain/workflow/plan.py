@@ -232,7 +232,7 @@ def _instance(job: Job, evaluator: Evaluator, combination: dict[str, Any], retry
         cancel_timeout_seconds=evaluator.minutes(job, "cancel-timeout-minutes", job.cancel_timeout_minutes) * 60,
         continue_on_error=evaluator.flag(job, "continue-on-error", job.continue_on_error),
         retry=evaluator.retry(job, retry),
-        steps=planned_steps(job),
+        steps=planned_steps(job, evaluator),
         concurrency=evaluator.concurrency(job.concurrency),
     )
 
@@ -246,13 +246,20 @@ def _name(job: Job, evaluator: Evaluator, combination: dict[str, Any]) -> str:
     return matrices.display_name(job.name if job.name and "${{" not in job.name else job.key, combination)
 
 
-def planned_steps(job: Job) -> tuple[PlannedStep, ...]:
+def planned_steps(job: Job, evaluator: Evaluator) -> tuple[PlannedStep, ...]:
     """The steps of a job in the order in which they are run."""
     steps = step_order.in_order(job.steps)
-    controls = ((step, step_order.control(step)) for step in steps)
     return tuple(
-        PlannedStep(step.index, step.id, step_name(step), step.background, control, step_order.targets(steps, step) if control else ())
-        for step, control in controls
+        PlannedStep(
+            index=step.index,
+            id=step.id,
+            name=step_name(step),
+            background=step.background,
+            control=(control := step_order.control(step)),
+            targets=step_order.targets(steps, step) if control else (),
+            timeout_seconds=evaluator.step_seconds(job, step),
+        )
+        for step in steps
     )
 
 

@@ -9,6 +9,8 @@ from domain.retry import RetryPolicy
 
 VARIABLE = "LEDGERMILL_RETRY"
 ATTEMPTS_MAX = 100
+SECONDS_MAX = 35 * 86400.0
+"""No pause is longer: a run takes no longer than this."""
 ENDS = ("lost", "failed", "timed_out")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -51,4 +53,7 @@ def _seconds(name: str, value: str) -> float:
     match = _DURATION.match(value)
     if match is None:
         raise ValueError(f"{name}={value} is not a duration such as 500ms, 5s, 2m or 1h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    seconds = float(match[1]) * _UNITS[match[2] or "s"]
+    if seconds > SECONDS_MAX:
+        raise ValueError(f"{name}={value} is longer than {SECONDS_MAX / 86400:g} days")
+    return seconds

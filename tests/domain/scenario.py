@@ -139,7 +139,8 @@ def deadlines(state: Any) -> list[tuple[datetime, str]]:
         case Acquired():
             found = [(state.lease.expires_at, "lease"), (state.accept_by, "accept")]
         case Running():
-            found = [(state.lease.expires_at, "lease"), (state.deadline, "job")]
+            limits = [at for at in state.open_steps.values() if at is not None]
+            found = [(state.lease.expires_at, "lease"), (state.deadline, "job"), *((at, "step") for at in sorted(limits)[:1])]
         case BackingOff():
             return [(state.retry_at, "retry")]
         case Queued():

@@ -17,7 +17,7 @@ from domain.job import attempt, decide, events, fence
 from domain.job.state import Done
 from domain.refusals import Decision
 from domain.run import admission, advance, call
-from tests.domain.world import World
+from tests.domain.world import DEADLINES, World
 
 HISTORIES = 1000
 STEPS = 25
@@ -61,7 +61,7 @@ STATES = (
 
 @pytest.mark.timeout(600)
 def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[str]) -> None:
-    """1,000 histories over all commands; every event type, refusal and state is reached at least 20 times."""
+    """1,000 histories over all commands; every event type, refusal, state and deadline is reached at least 20 times."""
     reached: Counter[str] = Counter()
 
     class Histories(RuleBasedStateMachine):
@@ -96,6 +96,7 @@ def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[
         *(f"event {name}" for name in REGISTER),
         *(f"refusal {code}" for code in REFUSALS),
         *STATES,
+        *(f"deadline {kind}" for kind in DEADLINES),
     ]
     with capsys.disabled():
         rows = "\n".join(f"  {reached[what]:>8,}  {what}" for what in sorted({*wanted, *reached}))

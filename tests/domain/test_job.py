@@ -302,6 +302,31 @@ def test_the_job_deadline_needs_no_runner() -> None:
     given(*RUNNING).when(c.Expire(JOB, "job"), at=610).then_types(e.AttemptTimedOut, e.JobTimedOut)
 
 
+LIMIT_AND_NONE = (e.PlannedStep(0, "a", "a", timeout_seconds=120), e.PlannedStep(1, "b", "b"))
+LIMITED = (msgspec.structs.replace(created(), steps=LIMIT_AND_NONE), *RUNNING[1:])
+
+
+def test_a_steps_limit_begins_with_the_step_and_ends_with_it() -> None:
+    """By the server's time, with a minute for the runner's own end of the step; a step without a limit has none."""
+    begun = e.StepStarted(1, 1, 0, NOW, after(50 + 120 + 60))
+    met = msgspec.structs.replace(step_completed(0), deadline=begun.deadline)
+    given(*LIMITED).when(steps(1, begins(0)), at=50).then(begun)
+    given(*LIMITED, begun).when(steps(2, ends(0), begins(1)), at=60).then(met, step_started(1))
+    given(*LIMITED).when(steps(1, begins(0), ends(0)), at=50).then(begun, met)
+    given(*LIMITED, begun).when(c.Expire(JOB, "step"), at=229).then_nothing()
+    given(*LIMITED, begun, met, step_started(1)).when(c.Expire(JOB, "step"), at=500).then_nothing()
+
+
+def test_the_step_deadline_needs_no_runner() -> None:
+    """A runner that neither ends the step nor says so loses the attempt; the policy says whether another one follows."""
+    begun = e.StepStarted(1, 1, 0, NOW, after(180))
+    (ended, _) = given(*LIMITED, begun).when(c.Expire(JOB, "step"), at=180).then_types(e.AttemptTimedOut, e.JobTimedOut)
+    assert ended.reason == "step_timeout"
+    spec = created(steps=0, retry=RetryPolicy(on=("timed_out",)))
+    spec = msgspec.structs.replace(spec, steps=LIMIT_AND_NONE)
+    given(spec, *LIMITED[1:], begun).when(c.Expire(JOB, "step"), at=180).then_types(e.AttemptTimedOut)
+
+
 def test_a_queue_deadline_ends_a_job_that_nobody_took() -> None:
     """After a day in the queue the job times out."""
     given(created(), queued()).when(c.Expire(JOB, "queue"), at=86400).then(e.JobTimedOut(0, "queue_timeout"))

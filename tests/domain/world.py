@@ -54,8 +54,8 @@ jobs:
   only:
     runs-on: linux
     steps:
-      - {id: server, run: a, background: true}
-      - {id: other, run: a, background: true}
+      - {id: server, run: a, background: true, timeout-minutes: 1}
+      - {id: other, run: a, background: true, timeout-minutes: 2}
       - {run: a}
       - {cancel: server}
       - {wait: other}
@@ -130,6 +130,7 @@ jobs:
   deeper: {needs: a, uses: ./called.yml, with: {v: 2}, concurrency: deeper}
 """,
 }
+DEADLINES: tuple[Any, ...] = ("lease", "accept", "step", "job", "queue", "retry", "cancel", "run")
 SECONDS = (*(1, 5, 29, 31, 121, 700, 90_000) * 4, 40 * 86_400)
 ORIGIN = Origin("default", "someone", command=ids.command_id("test", "1"))
 
@@ -366,11 +367,11 @@ class World:
     def tick(self) -> None:
         """Time passes, and deadlines are looked at."""
         self.clock.advance(self.pick(SECONDS))
-        for kind in ("lease", "accept", "job", "queue", "retry", "cancel"):
-            for job in self.jobs[-4:]:
-                self.send(c.Expire(job, kind))
-        for run in self.runs[-4:]:
-            self.send(r.ExpireRun(run))
+        first = self.draw(len(DEADLINES))
+        for kind in DEADLINES[first:] + DEADLINES[:first]:
+            for about in self.runs[-4:] if kind == "run" else self.jobs[-4:]:
+                outcome = self.send(r.ExpireRun(about) if kind == "run" else c.Expire(about, kind))
+                self.reached[f"deadline {kind}"] += bool(outcome.events)
 
     def cancel_job(self) -> None:
         """Somebody cancels a job."""

@@ -159,3 +159,26 @@ async def test_the_time_limit_of_a_job_holds_without_its_runner(gateway: Gateway
     refused(await runner.complete(job), 409, "lease_lost")
     history: list[Any] = [event.data for event in await gateway.history(run)]
     assert [event.reason for event in history if isinstance(event, AttemptTimedOut)] == ["job_timeout"]
+
+
+LIMITED = """\
+on: push
+jobs:
+  build:
+    runs-on: linux
+    steps: [{run: one, timeout-minutes: 0.01}, {run: two}]
+"""
+
+
+async def test_the_time_limit_of_a_step_holds_without_its_runner(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner that begins a step, renews for ever and never ends it: the server ends the attempt."""
+    monkeypatch.setattr("domain.job.steps.STEP_GRACE_SECONDS", 0.2)
+    run = await gateway.run(LIMITED)
+    runner = await gateway.runner()
+    job = await runner.acquire()
+    await runner.start(job)
+    begins = wire.Steps(seq=1, transitions=(wire.StepStart(index=0, started_at=datetime.now(UTC)),), **runner.fence(job))
+    assert (await runner.post(f"jobs/{job.job}/events", begins)).status == 200
+    refused(await renew_until(runner, job, 20), 409, "lease_lost")
+    history: list[Any] = [event.data for event in await gateway.history(run)]
+    assert [event.reason for event in history if isinstance(event, AttemptTimedOut)] == ["step_timeout"]

@@ -66,6 +66,19 @@ def test_a_matrix_becomes_an_instance_a_combination():
     assert found.fail_fast is False
 
 
+def test_a_steps_limit_is_known_as_far_as_it_can_be_told_before():
+    """What only the runner can evaluate, or has to refuse, is 0: no limit that the server could hold."""
+    limits = (2, "${{ matrix.v }}", "${{ env.V }}", "${{ steps.a.outputs.v }}", "${{ matrix.none }}", 0, "1.0e300")
+    steps = "".join(f"  - run: x\n    timeout-minutes: {limit}\n" for limit in limits)
+    (one,) = expanded(f"runs-on: x\nstrategy: {{matrix: {{v: [1.5]}}}}\nsteps:\n  - run: x\n{steps}").instances
+    assert [step.timeout_seconds for step in one.steps] == [0, 120, 90, 0, 0, 0, 0, 35 * 86400]
+
+
+def test_no_limit_of_a_job_is_longer_than_a_run():
+    """So no instant lies outside of what a calendar can tell."""
+    assert expanded("runs-on: x\ntimeout-minutes: 1.0e300").instances[0].timeout_seconds == 35 * 86400
+
+
 def test_a_name_with_an_expression_says_it_all():
     """A literal name gets the values behind it, an evaluated one does not."""
     matrix = "runs-on: x\nstrategy: {matrix: {os: [a]}}\nname: "
@@ -177,7 +190,9 @@ def test_the_retry_policy_comes_from_the_jobs_env():
     assert expanded("runs-on: x\nenv: {LEDGERMILL_RETRY: max=1}").instances[0].retry == RetryPolicy(attempts_max=1)
 
 
-@pytest.mark.parametrize("text", ["max=0", "max=many", "max=1 max=2", "on=never", "backoff=soon", "retries=3", "max", "cap=1y", "max=٣"])
+@pytest.mark.parametrize(
+    "text", ["max=0", "max=many", "max=1 max=2", "on=never", "backoff=soon", "retries=3", "max", "cap=1y", "max=٣", "cap=36d"]
+)
 def test_a_retry_policy_that_says_nothing_is_refused(text):
     """Every word is checked."""
     assert broken(f'runs-on: x\nenv: {{LEDGERMILL_RETRY: "{text}"}}')[0] == "WF105"

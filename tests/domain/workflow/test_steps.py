@@ -6,6 +6,7 @@ import pytest
 
 from domain.run.events import RunTriggered
 from domain.workflow import contexts, plan, step_order, steps
+from domain.workflow.evaluation import Evaluator
 from domain.workflow.support import unsupported
 from tests.domain.workflow.reading import CALL_JOB, accepted, job
 
@@ -100,9 +101,8 @@ def test_a_job_waits_in_the_end_for_what_nothing_waits_for(lines, last):
 
 def test_what_waits_is_planned_with_whom_it_waits_for():
     """The names are GitHub's."""
-    found = plan.planned_steps(
-        accepted(job("runs-on: x\nsteps:\n  - {id: a, run: x, background: true}\n  - wait: a\n  - wait-all:\n  - cancel: a")).jobs["build"]
-    )
+    text = "runs-on: x\nsteps:\n  - {id: a, run: x, background: true}\n  - wait: a\n  - wait-all:\n  - cancel: a"
+    found = plan.planned_steps(accepted(job(text)).jobs["build"], Evaluator({}))
     assert [(each.name, each.background, each.control, each.targets) for each in found] == [
         ("Run x", True, "", ()),
         ("Wait", False, "wait", (0,)),
