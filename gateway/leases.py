@@ -37,6 +37,7 @@ class Leases:
         self._by_job: dict[UUID, HeldLease] = {}
         self._by_runner: dict[UUID, dict[UUID, HeldLease]] = {}
         self._ended: dict[UUID, int] = {}
+        self._restored = False
 
     def on_events(self, events: Iterable[Recorded]) -> None:
         """Note what a commit or a page of the feed says; each event may come twice."""
@@ -54,13 +55,18 @@ class Leases:
                     pass
 
     def restore(self, leases: Iterable[HeldLease]) -> None:
-        """Take in the leases that the views knew when this gateway started."""
+        """Take in the leases that the views knew when this gateway started; until then every end that is heard is kept.
+
+        A view may be behind the feed: a lease that it still knows may be over, and nobody would say so again.
+        """
         for lease in leases:
             self._begin(lease)
+        self._restored = True
 
     def settled(self, position: int) -> None:
         """The feed has passed this position."""
-        self._ended = {job: ended for job, ended in self._ended.items() if ended > position}
+        if self._restored:
+            self._ended = {job: ended for job, ended in self._ended.items() if ended > position}
 
     def of(self, runner: UUID) -> list[HeldLease]:
         """The leases that a runner holds."""

@@ -226,7 +226,7 @@ class Commands:
             hint = 'write it as "max=3 on=lost,failed backoff=5s cap=1m within=1h"; every part may be left out'
             raise problem(422, "bad_retry_policy", f"the retry policy cannot be read: {error}", hint=hint, errors=place) from error
         repository = request.params[0]
-        outcome = await self._handle(request, ChangeRepository(repository, body.retry), repository)
+        outcome = await self._handle(request, ChangeRepository(repository, body.retry, if_match(request)), repository)
         return answer(Accepted(repository, outcome.position), 200, (position_header(outcome.position),))
 
     async def drain(self, request: Request, _body: None) -> Reply:

@@ -53,7 +53,8 @@ def overview_routes(reads: Reads) -> APIRouter:
     async def repository(repository: UUID, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")
         conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", repository)]
-        return respond(only(await selected(reads, REPOSITORY_TABLE, conditions, BY_NAME), "repository", repository))
+        row = only(await selected(reads, REPOSITORY_TABLE, conditions, BY_NAME), "repository", repository)
+        return respond(row, headers={"ETag": f'"{row.version}"'})
 
     @router.get("/workflows", summary="List workflow files by path")
     async def workflows(

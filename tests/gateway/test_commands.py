@@ -1,6 +1,9 @@
 """Write routes: once per key, refused with the reason, kept for the audit."""
 
+from typing import Any
 from uuid import UUID
+
+import pytest
 
 from domain import ids
 from tests.gateway.conftest import WORKFLOW, Gateway
@@ -89,19 +92,25 @@ async def test_an_overlong_key_is_refused(gateway: Gateway) -> None:
     assert (answer.status, answer.json["code"]) == (422, "bad_idempotency_key")
 
 
-async def test_a_workflow_is_changed_only_in_the_version_that_was_read(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("kind", "change", "other"),
+    [("workflows", {"enabled": False}, {"enabled": True}), ("repositories", {"retry": "max=2"}, {"retry": "max=5"})],
+)
+async def test_what_was_read_is_changed_only_in_that_version(
+    kind: str, change: dict[str, Any], other: dict[str, Any], gateway: Gateway
+) -> None:
     """If-Match with the ETag of a read: once it fits, once it is old (412, nothing changed); `*` and none fit always."""
     await gateway.run()
-    listed = await gateway.request("GET", f"/api/v1/workflows?at_least={await gateway.store.head()}")
-    path = f"/api/v1/workflows/{listed.json['items'][0]['id']}"
+    listed = await gateway.request("GET", f"/api/v1/{kind}?at_least={await gateway.store.head()}")
+    path = f"/api/v1/{kind}/{listed.json['items'][0]['id']}"
     read = await gateway.request("GET", path)
     tag = read.headers["ETag"]
-    changed = await gateway.request("PATCH", path, {"enabled": False}, If_Match=f'"4711", {tag}')
+    changed = await gateway.request("PATCH", path, change, If_Match=f'"4711", {tag}')
     assert changed.status == 200, changed.json
     for old in (tag, '"x"', f"W/{tag}"):
-        refused = await gateway.request("PATCH", path, {"enabled": True}, If_Match=old)
+        refused = await gateway.request("PATCH", path, other, If_Match=old)
         assert (refused.status, refused.json["code"]) == (412, "version_mismatch"), old
     now = await gateway.request("GET", f"{path}?at_least={changed.json['position']}")
-    assert (now.json["enabled"], now.headers["ETag"] != tag) == (False, True)
+    assert ({name: now.json[name] for name in change}, now.headers["ETag"] != tag) == (change, True)
     for welcome in ({"If_Match": "*"}, {}, {"If_Match": now.headers["ETag"]}):
-        assert (await gateway.request("PATCH", path, {"enabled": False}, **welcome)).status == 200
+        assert (await gateway.request("PATCH", path, change, **welcome)).status == 200

@@ -49,8 +49,13 @@ class Times(NamedTuple):
 QUICK = Times(lease=9, heartbeat=3, short=3, long=18, outage=20)
 WHOLE = Times(lease=30, heartbeat=10, short=10, long=60, outage=600)
 BOTH = pytest.mark.parametrize(
-    "times", [pytest.param(QUICK, id="quick"), pytest.param(WHOLE, id="whole", marks=[pytest.mark.campaign, pytest.mark.timeout(1800)])]
+    "times",
+    [
+        pytest.param(QUICK, id="quick", marks=pytest.mark.timeout(180)),
+        pytest.param(WHOLE, id="whole", marks=[pytest.mark.campaign, pytest.mark.timeout(1800)]),
+    ],
 )
+"""The limits stand here: one at a test itself would count for both."""
 
 
 class Place:
@@ -135,7 +140,6 @@ def complete(place: Place, run: str, key: str, steps: int) -> None:
 
 
 @BOTH
-@pytest.mark.timeout(120)
 def test_packets_dropped_for_less_than_a_lease_cost_nothing(place: Place, times: Times) -> None:
     """The same attempt goes on, and no line is lost."""
     with Wire(place.port) as wire:
@@ -150,7 +154,6 @@ def test_packets_dropped_for_less_than_a_lease_cost_nothing(place: Place, times:
 
 
 @BOTH
-@pytest.mark.timeout(180)
 def test_a_runner_that_is_cut_off_stops_before_its_lease_ends(place: Place, times: Times) -> None:
     """Another attempt runs elsewhere and never at the same time; what the first one still says is refused and recorded."""
     with Wire(place.port) as wire:
@@ -177,7 +180,6 @@ def test_a_runner_that_is_cut_off_stops_before_its_lease_ends(place: Place, time
 
 
 @BOTH
-@pytest.mark.timeout(180)
 def test_jobs_outlive_the_whole_server(place: Place, times: Times) -> None:
     """All server processes are killed for much longer than a lease: every job ends in its first attempt, with every line."""
     place.runner("box")
