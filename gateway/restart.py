@@ -49,7 +49,7 @@ class Restart:
     @staticmethod
     async def _whole(connection: Connection) -> int:
         """How far the queue view has come. What is read after this holds at least as much."""
-        return next((place.position for place in await positions.places(connection) if place.view == queue.QUEUE.name), 0)
+        return await positions.place(connection, queue.QUEUE.name) or 0
 
     async def held(self, since: float) -> list[HeldLease]:
         """Live leases. since: the monotonic seconds to count their age from."""

@@ -2,6 +2,10 @@
 
 generation counts rebuilds: a projector that folds onto rows which a rebuild has replaced finds another generation and
 starts afresh. Readers wait here for a position; they must never wait for longer than they were asked to.
+
+A row that is updated hundreds of times a second leaves as many dead versions, and while somebody's old snapshot is open
+none of them can be removed: whoever looks for the row by its view passes over all of them. So the key goes on with the
+position (`span`): each span of the log has a row of its own, the newest is found first, and only its versions are passed.
 """
 
 import asyncio
@@ -27,20 +31,43 @@ CREATE SCHEMA IF NOT EXISTS views;
 CREATE SCHEMA IF NOT EXISTS views_rebuild;
 CREATE TABLE IF NOT EXISTS views.view_positions (
     view text NOT NULL, shard int NOT NULL, position bigint NOT NULL, digest text NOT NULL, generation int NOT NULL,
-    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard));
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(), span bigint GENERATED ALWAYS AS (position / 512) STORED,
+    PRIMARY KEY (view, shard, span));
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'views.view_positions'::regclass AND attname = 'span') THEN
+        ALTER TABLE views.view_positions ADD COLUMN span bigint GENERATED ALWAYS AS (position / 512) STORED,
+            DROP CONSTRAINT view_positions_pkey, ADD PRIMARY KEY (view, shard, span);
+    END IF;
+END $$;
+CREATE OR REPLACE FUNCTION views.place(of text) RETURNS bigint LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+    SELECT position FROM views.view_positions WHERE view = of AND shard = 0 ORDER BY span DESC LIMIT 1
+$$;
 CREATE TABLE IF NOT EXISTS views.parked (
     view text NOT NULL, shard int NOT NULL, stream uuid NOT NULL, version bigint NOT NULL, position bigint NOT NULL,
     type text NOT NULL, schema int NOT NULL, error text NOT NULL, run_id uuid, last_version bigint NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard, stream));
-CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
-    moved bigint;
+    wanted constant bigint := json_array_length(places);
+    within bigint;
+    beyond bigint := 0;
 BEGIN
     UPDATE views.view_positions p SET position = after, moved_at = clock_timestamp()
         FROM json_to_recordset(places) AS q(view text, position bigint, generation int)
-        WHERE p.view = q.view AND p.shard = 0 AND p.position = q.position AND p.generation = q.generation;
-    GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved <> json_array_length(places) THEN
+        WHERE p.view = q.view AND p.shard = 0 AND p.span = q.position / 512 AND p.span = after / 512
+            AND p.position = q.position AND p.generation = q.generation;
+    GET DIAGNOSTICS within = ROW_COUNT;
+    IF within < wanted THEN
+        WITH gone AS (
+            DELETE FROM views.view_positions p
+            USING json_to_recordset(places) AS q(view text, position bigint, generation int)
+            WHERE p.view = q.view AND p.shard = 0 AND p.span = q.position / 512 AND p.span <> after / 512
+                AND p.position = q.position AND p.generation = q.generation
+            RETURNING p.view, p.digest, p.generation)
+        INSERT INTO views.view_positions (view, shard, position, digest, generation) SELECT view, 0, after, digest, generation FROM gone;
+        GET DIAGNOSTICS beyond = ROW_COUNT;
+    END IF;
+    IF within + beyond <> wanted THEN
         RAISE EXCEPTION 'a view is not where this projector left it' USING ERRCODE = 'LM004';
     END IF;
 END $$
@@ -85,13 +112,22 @@ async def places(connection: Connection) -> list[Place]:
     return [Place(*row) for row in await cursor.fetchall()]
 
 
+async def place(connection: Connection, view: str) -> int | None:
+    """The position of a view; None for one that the database does not know."""
+    found = await (await connection.execute("SELECT views.place(%s)", (view,), prepare=True)).fetchone()
+    return found[0] if found else None
+
+
 async def hold(connection: Connection, view: str) -> Place | None:
     """Where a view stands, held there until the transaction ends; None for one that the database does not know."""
-    cursor = await connection.execute(
-        "SELECT view, position, digest, generation FROM views.view_positions WHERE view = %s AND shard = 0 FOR UPDATE", (view,)
-    )
-    found = await cursor.fetchone()
-    return Place(*found) if found else None
+    while True:
+        cursor = await connection.execute(
+            "SELECT view, position, digest, generation FROM views.view_positions WHERE view = %s AND shard = 0 FOR UPDATE", (view,)
+        )
+        found = await cursor.fetchone()
+        if found is not None or await place(connection, view) is None:
+            return Place(*found) if found else None
+        # The row that was waited for has given way to that of the next span: there it is held.
 
 
 async def renew(connection: Connection, view: str, digest: str | None = None) -> None:
@@ -119,11 +155,8 @@ async def wait(connections: Connections, view: str, position: int, seconds: floa
     pause = _FIRST_PAUSE_SECONDS
     while True:
         async with connections() as connection:
-            cursor = await connection.execute(
-                "SELECT position FROM views.view_positions WHERE view = %s AND shard = 0", (view,), prepare=True
-            )
-            found = await cursor.fetchone()
-        if found is not None and found[0] >= position:
+            found = await place(connection, view)
+        if found is not None and found >= position:
             return True
         left = ends - time.monotonic()
         if left <= 0:
