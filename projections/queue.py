@@ -18,7 +18,8 @@ from psycopg.types.json import Jsonb
 from domain.envelope import Recorded
 from domain.job import events as job
 from domain.scheduling import lanes
-from domain.scheduling.matching import Line, ReadyJob
+from domain.scheduling.fair_share import Shares
+from domain.scheduling.matching import Line, ReadyJob, order
 from domain.scheduling.window import Short
 from projections.rows import Connection
 from projections.table import Key, Rule, Table, View, by_stream
@@ -129,6 +130,28 @@ async def beyond(connection: Connection, short: Short) -> list[ReadyJob]:
     line = short.line
     parameters = (line.tenant, line.fair_key, line.lane, Jsonb(line.labels), short.start, short.limit)
     return [_ready(row) for row in await (await connection.execute(BEYOND, parameters)).fetchall()]
+
+
+_BUSY = """
+SELECT q.tenant, q.fair_key, count(*) FROM views.jobs j JOIN views.queue q ON q.job_id = j.id
+WHERE j.status = 'in_progress' AND j.runner IS NOT NULL GROUP BY q.tenant, q.fair_key
+"""
+
+
+async def turns(connection: Connection, line_jobs: int) -> dict[Line, int]:
+    """Of each line, when its first job would be served: 1 is next. line_jobs: how much of each line is looked at.
+
+    For display: where two shares have as many jobs running, a gateway also knows which was served longest ago.
+    """
+    shares = Shares()
+    for tenant, fair_key, count in await (await connection.execute(_BUSY, prepare=True)).fetchall():
+        for _ in range(count):
+            shares.begin(tenant, fair_key)
+    found = [(front[0].line, front) for front in await fronts(connection, line_jobs)]
+    served: dict[Line, int] = {}
+    for number, each in enumerate(order(found, shares), 1):
+        served.setdefault(each.line, number)
+    return served
 
 
 async def running(connection: Connection) -> list[tuple[UUID, str, str]]:

@@ -74,6 +74,13 @@ def match(queues: Queues, pollers: Sequence[Poller], shares: Shares) -> list[tup
     return pairs
 
 
+def order(queues: Sequence[tuple[Line, Sequence[ReadyJob]]], shares: Shares) -> list[ReadyJob]:
+    """All these jobs in the order of their turns, as if slots for every one of them came free now."""
+    everything = frozenset(label for line, _ in queues for label in line.labels)
+    anybody = Poller(UUID(int=0), everything, sum(len(jobs) for _, jobs in queues))
+    return [job for job, _ in match(queues, [anybody], shares)]
+
+
 @lru_cache(4096)
 def wanted(labels: tuple[str, ...]) -> frozenset[str]:
     """The labels as a set."""

@@ -77,13 +77,13 @@ def overview_routes(reads: Reads) -> APIRouter:
         row = only(await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH), "workflow", workflow)
         return respond(row, headers={"ETag": f'"{row.version}"'})
 
-    @router.get("/queue", summary="What waits for a runner, by labels, and why")
+    @router.get("/queue", summary="What waits for a runner, in the order of the turns, why, and for how long")
     async def queue(request: Request, at_least: AtLeast = None) -> Response:
-        await reads.reached(at_least, "queue", "runners", "status", "holds")
+        await reads.reached(at_least, "queue", "runners", "status", "holds", "repositories")
         async with reads.connections() as connection:
-            lanes = await fleet.lanes(connection, reads.tenant)
+            lines = await fleet.waiting(connection, reads.tenant)
             held = await holds(connection, reads.tenant)
-        return listing(request, lanes, depth=sum(lane.depth for lane in lanes), held=held)
+        return listing(request, lines, depth=sum(line.depth for line in lines), held=held)
 
     @router.get("/runners", summary="List runners and what they work on")
     async def runners(request: Request, at_least: AtLeast = None) -> Response:

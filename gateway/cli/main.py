@@ -37,7 +37,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "check": ("Evidence", "gateway.cli.check:check", "Prove the invariants on the whole log."),
     "audit": ("Evidence", "gateway.cli.audit:audit", "Show who did what."),
     "runner": ("Fleet", "gateway.cli.runner:runner", "Register, start, list, drain and remove runners."),
-    "queue": ("Fleet", "gateway.cli.queue:queue", "Show what waits for a runner, and why."),
+    "queue": ("Fleet", "gateway.cli.queue:queue", "Show what waits for a runner, whose turn it is, and why."),
     "projection": ("Fleet", "gateway.cli.projection:projection", "List views, their lag, and rebuild them."),
     "completion": ("Other", "gateway.cli.about:completion", "Print the completion script of a shell."),
     "version": ("Other", "gateway.cli.about:version", "Print the version."),

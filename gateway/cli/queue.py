@@ -1,4 +1,4 @@
-"""`queue`: what waits for a runner, since when, and why."""
+"""`queue`: what waits for a runner, in which order, since when, for how long, and why."""
 
 import time
 from typing import Any
@@ -17,7 +17,10 @@ WATCH_SECONDS = 2
 @json_option
 @target_options
 def queue(*, target: Target, watch: bool, as_json: bool) -> None:
-    """Show depth, age and reason by label set."""
+    """Show what waits, by repository, lane and labels, in the order in which the lines are served.
+
+    NEXT: how many turns until the first job of the line is served. DRAINS: how long its runners need for all that waits for them.
+    """
     with connected(target) as client:
         while True:
             found = client.get("/queue")
@@ -32,17 +35,21 @@ def queue(*, target: Target, watch: bool, as_json: bool) -> None:
 
 def describe(found: dict[str, Any]) -> str:
     """The queue as text."""
-    lanes, held = found["items"], found.get("held", [])
-    if not lanes and not held:
+    lines, held = found["items"], found["held"]
+    if not lines and not held:
         return "nothing waits"
     rows = [
         (
-            lane.get("depth", 1),
-            ", ".join(lane.get("labels") or ()),
-            render.age(lane["oldest_at"]),
-            lane.get("reason") or "",
+            line["position"],
+            line["repository"],
+            line["lane"],
+            ", ".join(line["labels"]),
+            line["depth"],
+            render.age(line["oldest_at"]),
+            render.duration(line["drain_seconds"]),
+            line["reason"],
         )
-        for lane in lanes
+        for line in lines
     ]
-    rows += [(1, "", render.age(each["since"]), f"{each['run_id'][:8]} {each['reason']}") for each in held]
-    return render.table(("WAITING", "LABELS", "OLDEST", "REASON"), rows)
+    rows += [("", "", "", "", 1, render.age(each["since"]), "", f"{each['run_id'][:8]} {each['reason']}") for each in held]
+    return render.table(("NEXT", "REPOSITORY", "LANE", "LABELS", "WAITING", "OLDEST", "DRAINS", "REASON"), rows)

@@ -33,7 +33,7 @@ WORKFLOWS = {
     "chain": """
 on: push
 jobs:
-  lint: {runs-on: linux, steps: [{run: a}, {run: b}]}
+  lint: {runs-on: linux, steps: [{run: a, timeout-minutes: 1}, {run: b}]}
   test:
     needs: lint
     runs-on: linux
@@ -63,7 +63,7 @@ jobs:
     "conditions": """
 on: push
 jobs:
-  a: {runs-on: [linux, gpu], steps: [{run: a}]}
+  a: {runs-on: [linux, gpu], steps: [{run: a, timeout-minutes: 1}]}
   never: {needs: a, if: "github.event.nope == 'x'", runs-on: linux, steps: [{run: a}]}
   rescue: {needs: a, if: failure(), runs-on: linux, steps: [{run: a}]}
   broken: {needs: a, runs-on: linux, strategy: {matrix: "${{ fromJSON(needs.a.outputs.list) }}"}, steps: [{run: a}]}
@@ -130,7 +130,7 @@ jobs:
   deeper: {needs: a, uses: ./called.yml, with: {v: 2}, concurrency: deeper}
 """,
 }
-DEADLINES: tuple[Any, ...] = ("lease", "accept", "step", "job", "queue", "retry", "cancel", "run")
+DEADLINES: tuple[Any, ...] = ("step", "cancel", "job", "accept", "lease", "queue", "retry", "run")
 SECONDS = (*(1, 5, 29, 31, 121, 700, 90_000) * 4, 40 * 86_400)
 ORIGIN = Origin("default", "someone", command=ids.command_id("test", "1"))
 
@@ -321,7 +321,7 @@ class World:
             outcome = self.pick(("success",) * 6 + ("failure", "skipped"))
             index = done + (self.draw(15) == 0)
             both = (c.StepTransition(index, at), c.StepTransition(index, at, outcome, outcome, 0, ended_at=at))
-            self.send(c.ReportSteps(*fence, seq, both))
+            self.send(c.ReportSteps(*fence, seq, both if self.draw(2) else both[:1]))
             return
         bad = isinstance(state, Running) and "failure" in state.done_steps.values()
         conclusions = ("failure",) if bad and self.draw(6) else ("success",) * 6 + ("failure", "timed_out", "cancelled")
@@ -374,8 +374,10 @@ class World:
                 self.reached[f"deadline {kind}"] += bool(outcome.events)
 
     def cancel_job(self) -> None:
-        """Somebody cancels a job."""
-        self.send(c.CancelJob(self.pick(self.jobs), "by hand", force=self.draw(4) == 0))
+        """Somebody cancels a job, often one that a runner holds."""
+        held = [job for job, _ in self.live()]
+        job = self.pick(held) if held and self.draw(2) else self.pick(self.jobs)
+        self.send(c.CancelJob(job, "by hand", force=self.draw(4) == 0))
 
     def cancel_run(self) -> None:
         """Somebody cancels a run, and the reactor carries it to the jobs; or a run that is not there."""

@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 
 from domain.ids import event_id
+from gateway.cli.queue import describe
 from projections.catalogue import VIEWS
 from tests.gateway.conftest import Answer, Gateway
 
@@ -229,6 +230,39 @@ async def test_the_queue_says_what_waits_and_why(gateway: Gateway) -> None:
     runner = await gateway.runner()
     await runner.acquire()
     assert (await shown(gateway, "/queue"))["items"] == []
+
+
+async def test_the_queue_tells_whose_turn_it_is_and_for_how_long(gateway: Gateway) -> None:
+    """Line by line in fair order: a repository with nothing running comes before one with a job; then what lasted how long."""
+    pay, other = "acme/pay", "acme/other"
+
+    async def push(name: str) -> None:
+        repository = {"full_name": name, "provider": "local", "clone_url": "/srv/x.git"}
+        assert (await gateway.trigger(repository=repository)).status == 202
+
+    runner = await gateway.runner()
+    for _ in range(2):
+        await push(pay)
+        job = await runner.acquire()
+        await runner.work(job)
+    await push(pay)
+    await runner.acquire()
+    for name in (pay, pay, other):
+        await push(name)
+    found = await shown(gateway, "/queue")
+    lines = [(line["repository"], line["depth"], line["position"], line["lane"]) for line in found["items"]]
+    assert lines == [(other, 1, 1, "default"), (pay, 2, 2, "default")]
+    drains = {line["drain_seconds"] for line in found["items"]}
+    assert len(drains) == 1
+    assert None not in drains
+    assert [row.split()[:2] for row in describe(found).splitlines()[1:]] == [["1", other], ["2", pay]]
+
+
+async def test_nobody_can_tell_how_long_a_queue_lasts_that_no_runner_takes(gateway: Gateway) -> None:
+    """No runner has the labels, or none of their jobs has ended lately."""
+    await gateway.run()
+    (line,) = (await shown(gateway, "/queue"))["items"]
+    assert (line["tenant"], line["drain_seconds"], line["position"]) == ("default", None, 1)
 
 
 async def test_runners_show_their_state_and_their_jobs(gateway: Gateway) -> None:
