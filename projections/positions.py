@@ -6,6 +6,7 @@ starts afresh. Readers wait here for a position; they must never wait for longer
 A row that is updated hundreds of times a second leaves as many dead versions, and while somebody's old snapshot is open
 none of them can be removed: whoever looks for the row by its view passes over all of them. So the key goes on with the
 position (`span`): each span of the log has a row of its own, the newest is found first, and only its versions are passed.
+What else the planner may think of, with statistics of another moment, reads all of them; so the functions leave it no choice.
 """
 
 import asyncio
@@ -39,14 +40,16 @@ DO $$ BEGIN
             DROP CONSTRAINT view_positions_pkey, ADD PRIMARY KEY (view, shard, span);
     END IF;
 END $$;
-CREATE OR REPLACE FUNCTION views.place(of text) RETURNS bigint LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+CREATE OR REPLACE FUNCTION views.place(of text) RETURNS bigint LANGUAGE sql STABLE
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
     SELECT position FROM views.view_positions WHERE view = of AND shard = 0 ORDER BY span DESC LIMIT 1
 $$;
 CREATE TABLE IF NOT EXISTS views.parked (
     view text NOT NULL, shard int NOT NULL, stream uuid NOT NULL, version bigint NOT NULL, position bigint NOT NULL,
     type text NOT NULL, schema int NOT NULL, error text NOT NULL, run_id uuid, last_version bigint NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (view, shard, stream));
-CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+CREATE OR REPLACE FUNCTION views.move(after bigint, places json) RETURNS void LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     wanted constant bigint := json_array_length(places);
     within bigint;
