@@ -33,7 +33,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "JobHeld": (run.JobHeld, 1),
     "JobAdmitted": (run.JobAdmitted, 1),
     "RunHeld": (run.RunHeld, 1),
-    "RunAdmitted": (run.RunAdmitted, 1),
+    "RunAdmitted": (run.RunAdmitted, 2),
     "NodeSkipped": (run.NodeSkipped, 1),
     "NodeFailed": (run.NodeFailed, 1),
     "JobConcluded": (run.JobConcluded, 1),
@@ -84,6 +84,7 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
     ("LogSegmentStored", 1): lambda data: data,  # text_bytes came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
+    ("RunAdmitted", 1): lambda data: data,  # expires_at came later and may be absent: then the run has no limit
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }
 """(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

@@ -124,14 +124,14 @@ DEADLINE_TABLE = Table(
 
 
 class RunDeadlineRow(msgspec.Struct, gc=False):
-    """When a run attempt that is not over is cancelled."""
+    """When a run attempt that is under way is cancelled: neither over nor waiting for its concurrency group."""
 
     run_id: UUID
     due_at: datetime
 
 
-def _planned(_row: RunDeadlineRow | None, event: Recorded, key: Key) -> RunDeadlineRow | None:
-    data: run.RunPlanned = event.data
+def _under_way(_row: RunDeadlineRow | None, event: Recorded, key: Key) -> RunDeadlineRow | None:
+    data: run.RunPlanned | run.RunAdmitted = event.data
     return RunDeadlineRow(key, data.expires_at) if data.expires_at is not None else None
 
 
@@ -140,7 +140,9 @@ RUN_DEADLINE_TABLE = Table(
     RunDeadlineRow,
     ("run_id",),
     {
-        run.RunPlanned: Rule(_planned, by_stream, opens=True),
+        run.RunPlanned: Rule(_under_way, by_stream, opens=True),
+        run.RunHeld: Rule(_ended, by_stream, opens=True),
+        run.RunAdmitted: Rule(_under_way, by_stream, opens=True),
         run.RunCancellationRequested: Rule(_ended, by_stream, opens=True),
         run.RunCompleted: Rule(_ended, by_stream, opens=True),
     },

@@ -101,7 +101,7 @@ def _admit(state: Run, command: c.AdmitRun, origin: Meta) -> Decision:
         return REPEAT
     if command.workflow_ast is None:
         raise ValueError("AdmitRun needs the workflow that the run names")
-    admitted = e.RunAdmitted(state.run_attempt)
+    admitted = e.RunAdmitted(state.run_attempt, expires_at=origin.at + RUN_MAX)
     after = evolve(state.run, state, admitted, origin)
     then = advance(after, Sources(command.workflow_ast, command.payload_json), origin)
     return Decision((admitted, *then.events), then.commands)
@@ -143,8 +143,8 @@ def _cancel(state: Run, command: c.CancelRun, origin: Meta) -> Decision | Refusa
 
 
 def _expire(state: Run, origin: Meta) -> Decision | Refusal:
-    """Re-check the deadline: a tick that comes late, early or twice does no harm."""
-    over = state.expires_at is not None and origin.at >= state.expires_at
+    """Re-check the deadline: a tick that comes late, early or twice does no harm. While the run waits no clock runs."""
+    over = state.expires_at is not None and origin.at >= state.expires_at and not state.held
     if not over or state.cancelled or state.conclusion is not None:
         return REPEAT
     return _cancel(state, c.CancelRun(state.run, f"the run has taken longer than {RUN_MAX.days} days"), origin)

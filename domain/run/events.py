@@ -218,9 +218,10 @@ class RunHeld(RunEvent, frozen=True):
 
 
 class RunAdmitted(RunEvent, frozen=True):
-    """The concurrency group let the run in."""
+    """The concurrency group let the run in. expires_at: see RunPlanned; the time of waiting does not count."""
 
     run_attempt: int
+    expires_at: datetime | None = None
 
 
 class NodeSkipped(RunEvent, frozen=True):

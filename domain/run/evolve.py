@@ -39,7 +39,7 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
         case e.RunHeld():
             return replace(state, concurrency=event, held=True)
         case e.RunAdmitted():
-            return replace(state, held=False)
+            return replace(state, held=False, expires_at=event.expires_at)
         case e.NodeExpanded():
             known = state.nodes[event.node].jobs
             jobs = {instance.job: known.get(instance.job, "") for instance in event.instances}

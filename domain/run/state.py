@@ -69,7 +69,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run in its current run attempt. conclusion: None until it is complete. expires_at: then it is cancelled.
+    """A run in its current run attempt. conclusion: None until it is complete. expires_at: then it is cancelled, unless it is held.
 
     actor: who triggered it; triggering_actor: who asked for this run attempt. reruns: the commands that asked for one,
     and which they got, so that a repeat is recognised.

@@ -307,6 +307,32 @@ async def test_a_run_that_takes_longer_than_its_limit_is_cancelled() -> None:
     assert (state.conclusion, state.nodes["b"].result) == ("cancelled", "skipped")
 
 
+IN_TURN = """
+on: push
+concurrency: {group: deploy, queue: max}
+jobs:
+  a: {runs-on: linux, timeout-minutes: 100000, steps: [{run: x}]}
+"""
+
+
+async def test_the_time_that_a_run_waits_for_its_group_does_not_count() -> None:
+    """Its limit begins when it is let in; while it waits there is none, however long that takes."""
+    system = System()
+    first = (await system.push(IN_TURN, key="first")).runs[0].run
+    second = (await system.push(IN_TURN, key="second")).runs[0].run
+    system.clock.advance(RUN_MAX.total_seconds() - 1)
+    (job,) = (await system.handler.state(first, "run")).live_jobs()
+    system.clock.advance(11)
+    assert (await system.handler.handle(ExpireRun(second), ORIGIN)).events == ()
+    await system.handler.handle(c.CancelJob(job, "by hand"), ORIGIN)
+    admitted = system.clock.now()
+    assert (await system.handler.state(second, "run")).expires_at == admitted + RUN_MAX
+    system.clock.advance(RUN_MAX.total_seconds() - 1)
+    assert (await system.handler.handle(ExpireRun(second), ORIGIN)).events == ()
+    system.clock.advance(1)
+    assert (await system.handler.handle(ExpireRun(second), ORIGIN)).events != ()
+
+
 async def test_a_runner_that_only_ever_sends_heartbeats_loses_the_job_at_its_limit() -> None:
     """The job's wall-clock limit holds without the runner's help, ten seconds after `timeout-minutes`."""
     system = System()
