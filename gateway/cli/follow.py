@@ -1,7 +1,7 @@
 """Follows runs to their end: a thread for each run's events and for each job's log, one queue for whoever draws them.
 
 Threads, because each stream is a blocking read, and the drawer must stay free to react to Ctrl-C. They are daemons: a
-verb that leaves early does not wait for them. A log thread starts when its job is acquired and ends with the job.
+verb that leaves early does not wait for them. Whoever draws says which logs are read; a log thread ends with its job.
 """
 
 import queue
@@ -47,6 +47,12 @@ class Follower:
         for run in runs:
             self._start(self._events, run)
 
+    def read_log(self, job: str, attempt: int | None = None) -> None:
+        """Read a job's log too, from its beginning to the end of the job (attempt: to the end of this attempt); once."""
+        if job not in self._logs:
+            self._logs.add(job)
+            self._start(lambda identity: self._lines(identity, attempt), job)
+
     def seen(self, tick_seconds: float) -> Iterator[Seen]:
         """Everything until all streams have ended; an empty Seen whenever nothing came for tick_seconds."""
         while self._open:
@@ -86,11 +92,8 @@ class Follower:
                 run_attempt = event["data"]["run_attempt"]
             past = run_attempt < self._followed[run]
             self._news.put(Seen(run=run, value=event, past=past))
-            if not past and event["type"] == "JobAcquired" and event["stream"] not in self._logs:
-                self._logs.add(event["stream"])
-                self._start(self._lines, event["stream"])
 
-    def _lines(self, job: str) -> None:
-        for sent in self._client.stream(f"/jobs/{job}/logs/stream"):
+    def _lines(self, job: str, attempt: int | None) -> None:
+        for sent in self._client.stream(f"/jobs/{job}/logs/stream", attempt=attempt):
             if sent.data:
                 self._news.put(Seen(job=job, value=sent.data))

@@ -128,6 +128,8 @@ def _draw(board: Board, view: View, follower: Follower, waits: Waits, *, fail_fa
             about = board.apply(seen.run, seen.value)
             if seen.past:
                 continue
+            if about is not None and seen.value["type"] == "JobAcquired":
+                follower.read_log(about.id)
             view.event(about, seen.value["type"], seen.value["data"])
             if about is not None:
                 waits.event(about, seen.value["type"])

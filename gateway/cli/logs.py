@@ -6,7 +6,7 @@ movements, titles and links of an untrusted program do not.
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,41 +84,72 @@ def print_logs(
     """Print the log of a run, or of the job or step that `rest` names."""
     shown = shown or Shown(failed=failed)
     jobs, step = find_jobs(list(client.items(f"/runs/{run['id']}/jobs", run_attempt=run["run_attempt"])), rest)
+    if follow and run["status"] != "completed":
+        from gateway.cli.live_logs import follow_logs
+
+        follow_logs(client, run, rest, jobs, shown)
+        return
+    print_stored(client, jobs, step, shown, Prefix(jobs, several=len(jobs) > 1 and not shown.raw), run=run, named=bool(rest))
+
+
+class Prefix:
+    """Names the job of a line where there are several. jobs: those whose names make the column's width."""
+
+    def __init__(self, jobs: Iterable[Json], *, several: bool) -> None:
+        self.several = several
+        self.width = max((len(str(job["name"])) for job in jobs), default=0)
+
+    def add(self, job: Json) -> None:
+        """One more job."""
+        self.width = max(self.width, len(str(job["name"])))
+
+    def of(self, job: Json) -> str:
+        """What stands before a line of this job."""
+        return f"{render.safe(job['name']).ljust(self.width)} | " if self.several else ""
+
+
+def print_stored(client: Client, jobs: list[Json], step: str, shown: Shown, prefix: Prefix, *, run: Json, named: bool) -> None:
+    """Print what there is of these jobs' logs, one job after the other. named: the user has named them."""
     if shown.failed:
         jobs = [job for job in jobs if job.get("conclusion") in ("failure", "timed_out", "cancelled")]
-    wanted = {job["id"]: find_step(job, step) for job in jobs if step}
-    prefixed = len(jobs) > 1 and not shown.raw
-    width = max((len(str(job["name"])) for job in jobs), default=0)
     for job in jobs:
-        if not job.get("attempt") and (rest or len(jobs) == 1) and not (follow and job["status"] != "completed"):
-            click.echo(f"{render.safe(job['name'])} has no log, it never ran: {_why(job)}", err=True)
+        if not job.get("attempt"):
+            if named or len(jobs) == 1:
+                click.echo(f"{render.safe(job['name'])} has no log, it never ran: {_why(job)}", err=True)
             continue
         if shown.attempt is not None and shown.attempt > job["attempt"]:
             hint = f"; the run has {run['run_attempt']} run attempts: --run-attempt" if run["run_attempt"] > 1 else ""
             click.echo(f"{render.safe(job['name'])} has no attempt {shown.attempt}, its last one is {job['attempt']}{hint}", err=True)
             continue
-        failing = {each["index"] for each in job.get("steps") or () if each.get("conclusion") == "failure"}
-        prefix = f"{render.safe(job['name']).ljust(width)} | " if prefixed else ""
-        beside = {each["index"]: f"{render.safe(each['name'])} | " for each in job.get("steps") or () if each.get("background")}
-        for record in _records(client, job, shown, follow=follow):
-            if job["id"] in wanted and record["step"] != wanted[job["id"]]:
-                continue
-            if shown.failed and failing and record["step"] not in failing:
-                continue
-            if _passes(record, shown):
-                _print(record, job, prefix + ("" if step or shown.raw else beside.get(record["step"], "")), shown)
+        lines = Lines(job, step, shown)
+        for record in client.lines(f"/jobs/{job['id']}/logs", attempt=shown.attempt):
+            lines.print(record, prefix)
+
+
+class Lines:
+    """Prints those records of a job that are to be shown. step: which one, as the user names it; "" for all."""
+
+    def __init__(self, job: Json, step: str, shown: Shown) -> None:
+        self._job = job
+        self._shown = shown
+        steps = job.get("steps") or ()
+        self._only = find_step(job, step) if step else None
+        self._failing = {each["index"] for each in steps if each.get("conclusion") == "failure"} if shown.failed else set()
+        named = () if step or shown.raw else steps
+        self._beside = {each["index"]: f"{render.safe(each['name'])} | " for each in named if each.get("background")}
+
+    def print(self, record: Json, prefix: Prefix) -> None:
+        """Print a record, if it is to be shown."""
+        if self._only is not None and record["step"] != self._only:
+            return
+        if self._failing and record["step"] not in self._failing:
+            return
+        if _passes(record, self._shown):
+            _print(record, self._job, prefix.of(self._job) + self._beside.get(record["step"], ""), self._shown)
 
 
 def _why(job: Json) -> str:
     return ", ".join(str(part) for part in (render.word(job), job.get("reason")) if part)
-
-
-def _records(client: Client, job: Json, shown: Shown, *, follow: bool) -> Iterator[Json]:
-    if follow:
-        for sent in client.stream(f"/jobs/{job['id']}/logs/stream"):
-            yield from sent.data if isinstance(sent.data, list) else [sent.data]
-    elif job.get("attempt"):
-        yield from client.lines(f"/jobs/{job['id']}/logs", attempt=shown.attempt)
 
 
 def _passes(record: Json, shown: Shown) -> bool:
