@@ -8,13 +8,13 @@ envelope travels unchanged; a page too large for a message travels without them,
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
-import nats
 from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, MaxPayloadError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import Header, RetentionPolicy, StorageType, StreamConfig
@@ -68,10 +68,31 @@ class Names(msgspec.Struct, frozen=True):
         return f"{self.prefix}.events.{self.shard}"
 
 
+Message = tuple[str, Mapping[str, str], bytes]
+"""(subject, headers, body). The subject has no blank, the headers have no line breaks."""
+
+
+class Publisher(Client):
+    """The client with a way to publish many messages at once: one by one they cost it four times as much."""
+
+    async def publish_all(self, messages: Sequence[Message]) -> None:
+        """Put messages into the buffer; the next publish sends them, before its own. Raises one of AWAY."""
+        if self.is_closed:
+            raise ConnectionClosedError
+        await self._send_command(b"".join([self._in_wire_form(*message) for message in messages]))
+
+    def _in_wire_form(self, subject: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        if len(body) > self.max_payload:
+            raise MaxPayloadError
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        return b"HPUB %b %d %d\r\n%b%b\r\n" % (subject.encode(), len(head), len(head) + len(body), head, body)
+
+
 class Session:
     """A connection to the server until it is lost. lost: set then."""
 
-    def __init__(self, client: Client, lost: asyncio.Event) -> None:
+    def __init__(self, client: Publisher, lost: asyncio.Event) -> None:
         self.client = client
         self.lost = lost
         self.jetstream: JetStreamContext = client.jetstream(timeout=ACK_SECONDS)
@@ -105,7 +126,8 @@ async def session(url: str, name: str) -> AsyncIterator[Session]:
     async def error(failure: Exception) -> None:
         logger.debug("nats: %s", failure)
 
-    client = await nats.connect(
+    client = Publisher()
+    await client.connect(
         url, name=name, allow_reconnect=False, connect_timeout=2, closed_cb=closed, disconnected_cb=closed, error_cb=error, ping_interval=10
     )
     try:

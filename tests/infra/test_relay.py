@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,15 +11,16 @@ import pytest
 from nats.js.errors import APIError
 
 from domain.envelope import Recorded
+from domain.ports import NewEvent, StreamWrite
 from infra.bridge import Bridge, subject
 from infra.embedded.supervisor import Embedded
 from infra.event_store import PostgresEventStore
 from infra.feed import PostgresFeed
-from infra.jetstream import Names, encode_empty, encode_page, page_headers, session
+from infra.jetstream import Message, Names, encode_empty, encode_page, page_headers, session
 from infra.jetstream_feed import JetStreamFeed
 from infra.relay import Relay
 from tests.proxy import Proxy
-from tests.samples import heartbeat, stream, write
+from tests.samples import heartbeat, meta, stream, write
 
 SLOW_POLL = 600.0
 """So long that what arrives in a test cannot have come by the poll."""
@@ -313,6 +314,28 @@ async def test_the_bridge_publishes_single_cloud_events(
     assert json.loads(message.data or b"")["epoch"] == heartbeat(1).data.epoch
 
 
+async def test_the_bridge_publishes_a_page_whatever_names_are_in_it(
+    store: PostgresEventStore, wakeup: PostgresFeed, nats_url: str, names: Names
+) -> None:
+    """A name with blanks, dots and line breaks stays in its place: each event of a page arrives, and nothing else does."""
+    hostile = NewEvent(heartbeat().data, meta("a b.c\r\nce-id: mine\r\n\r\nPUB x 1\r\n"))
+    done = await store.append([StreamWrite(stream(number), 0, (hostile,)) for number in range(5)])
+    bridge = Bridge(store, wakeup, nats_url, names)
+    bridge.start()
+    async with session(nats_url, "test") as nats:
+        async with asyncio.timeout(10):
+            while await store.tracked(bridge.agent) < done[-1].position:
+                await asyncio.sleep(0.005)
+        messages = [await nats.jetstream.get_msg(names.events_stream, seq=number) for number in range(1, 6)]
+        info = await nats.jetstream.stream_info(names.events_stream)
+    await bridge.close()
+    assert info.state.messages == 5
+    assert [(message.headers or {})["ce-id"] for message in messages] == [str(event.id) for event in done]
+    assert {(message.headers or {})["ce-tenant"] for message in messages} == {"a b.c ce-id: mine  PUB x 1"}
+    assert {message.subject.count(".") for message in messages} == {5}
+    assert {message.data for message in messages} == {messages[0].data}
+
+
 async def test_the_bridge_goes_on_where_it_was(store: PostgresEventStore, wakeup: PostgresFeed, nats_url: str, names: Names) -> None:
     """A second bridge publishes what is new, and a repeat within the server's window is not seen."""
     done: list[Recorded] = []
@@ -336,16 +359,15 @@ async def test_a_page_of_which_a_message_is_missing_is_published_again(
     bridge = Bridge(store, wakeup, nats_url, names)
     async with session(nats_url, "test") as nats:
         await nats.ensure_stream(names.events_stream, f"{names.events_subject}.>")
-        publish = nats.client.publish
+        publish = nats.client.publish_all
 
-        async def losing(subject: str, *facts: object, **more: object) -> None:
-            """The second message of the page is lost on its way."""
-            if (more.get("headers") or {}).get("ce-id") != str(done[-2].id):
-                await publish(subject, *facts, **more)
+        async def losing(messages: Sequence[Message]) -> None:
+            """The last message before the acknowledged one is lost on its way."""
+            await publish(messages[:-1])
 
-        nats.client.publish = losing  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
+        nats.client.publish_all = losing  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
         with pytest.raises(APIError, match="wrong last msg ID"):
             await bridge._publish_all(nats, done)
-        nats.client.publish = publish  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
+        nats.client.publish_all = publish  # type: ignore[method-assign]  # a fault that the client itself cannot be asked for
         await bridge._publish_all(nats, done)
         assert (await nats.jetstream.stream_info(names.events_stream)).state.messages == len(done)
