@@ -141,6 +141,10 @@ class Handler:
         """As `state`, with all that is in the log now."""
         return (await self._streams.refresh(await self._streams.get(kind, stream))).state
 
+    async def since(self, stream: UUID, kind: str, version: int) -> Any:
+        """As `state`, at or after this version, which is in the log."""
+        return (await self._streams.since(kind, stream, version)).state
+
     async def position(self, stream: UUID, version: int) -> int:
         """Where the event at `version` of a stream stands in the log. Raises IndexError when there is none."""
         return (await self._store.load(stream, version - 1))[0].position

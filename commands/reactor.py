@@ -64,7 +64,7 @@ class Reactor:
             await self._move(page.last)
 
     async def _carry_out(self, event: Recorded) -> None:
-        run = await self._handler.latest(event.stream, "run")
+        run = await self._handler.since(event.stream, "run", event.version)
         commands: tuple[Any, ...] = reactions.afterwards(run, event.data)
         commands += await following(self._handler.blobs, self._handler.sources, run, event)
         if commands:

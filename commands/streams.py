@@ -99,6 +99,11 @@ class Streams:
         """The stream with what others have appended since it was cached."""
         return stream.with_recorded(await self._store.load(stream.id, stream.version))
 
+    async def since(self, kind: str, stream: UUID, version: int) -> Stream:
+        """The stream at or after this version, which is in the log."""
+        found = await self.get(kind, stream)
+        return found if found.version >= version else await self.refresh(found)
+
     def keep(self, stream: Stream) -> None:
         """Cache a stream as it is committed."""
         if isinstance(stream.state, Done) or stream.kind == "audit":

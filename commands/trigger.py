@@ -15,7 +15,8 @@ import msgspec
 from commands.handle import Handler, Origin
 from domain import ids
 from domain.ports import Blobs
-from domain.refusals import Refusal
+from domain.refusals import REPEAT, Refusal
+from domain.repository import Repository, decide_repository
 from domain.run import followers
 from domain.run.commands import RegisterRepository, TriggerRun
 from domain.run.events import Follower
@@ -132,7 +133,7 @@ async def trigger(
     repository_id = ids.repository_id(origin.tenant, repository.provider, repository.full_name)
     register = RegisterRepository(repository_id, repository.full_name, repository.provider, repository.clone_url, repository.default_branch)
     payload = _ENCODER.encode(request.payload)
-    payload_digest, registered = await asyncio.gather(blobs.put(payload), handler.handle(register, origin))
+    payload_digest, registered = await asyncio.gather(blobs.put(payload), _registered(handler, register, origin))
     runs: list[TriggeredRun] = []
     listeners = await _listeners(blobs, request)
     for match in matches:
@@ -147,12 +148,21 @@ async def trigger(
             payload_digest=payload_digest,
         )
         name = match.workflow.name or match.file.path
-        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners), retry=registered.state.retry)
+        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners), retry=registered.retry)
         started = await _start(handler, command, origin)
         if isinstance(started, Refusal):
             return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
         runs.append(started)
     return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
+
+
+async def _registered(handler: Handler, command: RegisterRepository, origin: Origin) -> Repository:
+    """The repository's state. To one that is known as it is no command is sent: it would read the stream for its answer."""
+    known: Repository | None = await handler.state(command.repository, "repository")
+    if known is None or decide_repository(known, command) is not REPEAT:
+        known = (await handler.handle(command, origin)).state
+    assert known is not None, "a repository cannot refuse to be registered"  # noqa: S101 - a fact, not a check
+    return known
 
 
 def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:

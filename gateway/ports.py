@@ -15,8 +15,11 @@ class Logs(Protocol):
     async def accept(self, fence: StoreLogSegments, origin: Origin, first: int, count: int, body: bytes) -> tuple[int, int]:
         """Take lines of a live attempt; returns (received_through, stored_through)."""
 
-    async def seal(self, fence: StoreLogSegments, origin: Origin) -> tuple[int, tuple[Segment, ...]]:
-        """Put what is open into the blob store; returns (received_through, segments still to be named)."""
+    async def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> tuple[int, tuple[Segment, ...]]:
+        """Put what is open into the blob store; returns (received_through, segments still to be named).
+
+        last_line: how many lines the runner says there are.
+        """
 
     def close(self, job: UUID, attempt: int) -> None:
         """Forget what is in memory of an attempt that is over."""

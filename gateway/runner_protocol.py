@@ -164,7 +164,7 @@ class RunnerProtocol:
             await self._refusals.record(self._origin(request, body.runner), "ReportAttempt", str(request.params[0]), refusal)
             raise problem(422, refusal.code, refusal.message, hint="see runner.effects.result_digest")
         if live:
-            received, segments = await self._logs.seal(fence, self._origin(request, body.runner))
+            received, segments = await self._logs.seal(fence, self._origin(request, body.runner), body.last_line)
             if received < body.last_line:
                 message = f"the log has {body.last_line} lines, the gateway has {received} of them"
                 raise problem(409, "logs_missing", message, hint=f"send the lines from {received + 1} on, then complete again")

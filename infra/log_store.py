@@ -125,11 +125,14 @@ class LogStore:
             self._plan_flush(opened)
         return opened.received_through, opened.stored_through
 
-    async def seal(self, fence: StoreLogSegments, origin: Origin) -> tuple[int, tuple[Segment, ...]]:
+    async def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> tuple[int, tuple[Segment, ...]]:
         """The attempt ends: put what is open into the blob store; returns (received_through, segments still to be named).
 
-        The caller names the segments in ReportAttempt and calls `close` after its commit.
+        last_line: how many lines the runner says there are; where there is none, nothing is looked for. The caller names the
+        segments in ReportAttempt and calls `close` after its commit.
         """
+        if last_line == 0 and (fence.job, fence.attempt) not in self._open:
+            return 0, ()
         opened = await self._opened(fence, origin)
         async with opened.lock:
             segment = await self._put(opened)

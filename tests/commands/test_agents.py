@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from commands.handle import Handler
 from commands.reactor import AGENT, Reactor
 from commands.reconciler import Reconciler
 from domain.job import commands as c
@@ -89,6 +90,32 @@ async def test_a_cancelled_run_cancels_its_jobs_and_completes() -> None:
         await eventually(completed)
     assert (await system.types()).count("JobCancelled") == 3
     assert await system.store.tracked(AGENT) > 0
+
+
+async def test_the_reactor_reads_no_stream_that_this_process_has_moved() -> None:
+    """The end of a job is looked at in the state that its own commit left."""
+    system = System()
+    run = await system.handler.state((await system.push(WIDE)).runs[0].run, "run")
+    for job in run.nodes["wide"].jobs:
+        await system.perform(job)
+    loads = system.count_loads()
+    reactor = Reactor(system.handler, system.store, system.store)
+    page = await system.store.read(0)
+    assert page is not None
+    await reactor._react(page)
+    assert loads == []
+
+
+async def test_the_reactor_reads_what_another_process_has_moved() -> None:
+    """A cached state that is older than the event is not good enough."""
+    system = System()
+    run = (await system.push(WIDE)).runs[0].run
+    elsewhere = Handler(system.store, system.clock, system.blobs)
+    await elsewhere.handle(CancelRun(run, "by hand"), ORIGIN)
+    page = await system.store.read(0)
+    assert page is not None
+    await Reactor(system.handler, system.store, system.store)._react(page)
+    assert (await system.types()).count("JobCancelled") == 3
 
 
 async def test_a_restarted_reactor_does_nothing_twice() -> None:

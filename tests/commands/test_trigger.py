@@ -1,6 +1,7 @@
 """From an event to runs, over the store's conforming fake."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -66,6 +67,18 @@ class System:
         ):
             outcome = await self.handler.handle(command, ORIGIN)
             assert outcome.refusal is None, outcome.refusal
+
+    def count_loads(self) -> list[UUID]:
+        """The streams that are looked for in the store from now on."""
+        loads: list[UUID] = []
+        load = self.store.load
+
+        async def counted(stream: UUID, after: int = 0) -> Any:
+            loads.append(stream)
+            return await load(stream, after)
+
+        self.store.load = counted  # type: ignore[method-assign]  # the store's own way, with a note of it
+        return loads
 
     async def queued(self) -> dict[str, Any]:
         """The queued jobs by name."""
@@ -172,6 +185,17 @@ async def test_a_failed_need_skips_what_follows() -> None:
     assert isinstance(job, Done)
     assert job.conclusion == "skipped"
     assert "JobSkipped" in await system.types()
+
+
+async def test_the_life_of_a_run_of_a_known_workflow_reads_no_stream() -> None:
+    """A process that knows the repository asks the store for nothing: each answer comes from what was committed or refused."""
+    system = System()
+    await system.push(key="k1")
+    loads = system.count_loads()
+    outcome = await system.push(key="k2")
+    run = await system.handler.state(outcome.runs[0].run, "run")
+    await system.perform(next(iter(run.nodes["build"].jobs)))
+    assert loads == []
 
 
 async def test_numbers_count_the_runs_of_a_workflow() -> None:

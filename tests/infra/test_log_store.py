@@ -164,8 +164,9 @@ async def out_of_space(content: bytes) -> str:
 async def test_sealing_twice_gives_the_same_segment(world: World) -> None:
     """A completion that is sent again names the same blob under the same number."""
     await world.send(1, 5)
-    first = await world.logs.seal(FENCE, ORIGIN)
-    assert await world.logs.seal(FENCE, ORIGIN) == first
+    first = await world.logs.seal(FENCE, ORIGIN, 5)
+    assert await world.logs.seal(FENCE, ORIGIN, 5) == first
+    assert await world.logs.seal(FENCE, ORIGIN, 0) == first
     assert first[0] == 5
     assert [(segment.segment, segment.lines) for segment in first[1]] == [(1, 5)]
 
