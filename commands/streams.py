@@ -18,6 +18,7 @@ from domain.job.state import Done
 from domain.ports import EventStore, NewEvent, StreamUnreadable
 
 CACHED_STREAMS_MAX = 100_000
+ENDED_JOBS_MAX = 500
 
 
 class Stream(msgspec.Struct, frozen=True, gc=False):
@@ -67,11 +68,12 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
 
 
 class Streams:
-    """Loads and caches streams. Ended jobs are not kept: nothing but late repeats will ask for them."""
+    """Loads and caches streams. Of ended jobs only the last ones are kept: their runners' polls name them for a moment longer."""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._cache: OrderedDict[UUID, Stream] = OrderedDict()
+        self._ended: OrderedDict[UUID, Stream] = OrderedDict()
         self._existing: set[UUID] = set()
 
     async def get(self, kind: str, stream: UUID) -> Stream:
@@ -80,6 +82,8 @@ class Streams:
         if cached is not None:
             self._cache.move_to_end(stream)
             return cached
+        if stream in self._ended:
+            return self._ended[stream]
         loaded = Stream(kind, stream).with_recorded(await self._store.load(stream))
         self._existing.discard(stream)
         if loaded.version:
@@ -106,8 +110,13 @@ class Streams:
 
     def keep(self, stream: Stream) -> None:
         """Cache a stream as it is committed."""
-        if isinstance(stream.state, Done) or stream.kind == "audit":
+        if isinstance(stream.state, Done):
             self._cache.pop(stream.id, None)
+            self._ended[stream.id] = stream
+            if len(self._ended) > ENDED_JOBS_MAX:
+                self._ended.popitem(last=False)
+            return
+        if stream.kind == "audit":
             return
         self._cache[stream.id] = stream
         self._cache.move_to_end(stream.id)
@@ -117,11 +126,13 @@ class Streams:
     def hear(self, events: Iterable[Recorded]) -> None:
         """Events of the log: a stream that another process has moved since it was cached is not to be had from the cache."""
         for event in events:
-            cached = self._cache.get(event.stream)
-            if cached is not None and cached.version < event.version:
-                del self._cache[event.stream]
+            for known in (self._cache, self._ended):
+                cached = known.get(event.stream)
+                if cached is not None and cached.version < event.version:
+                    del known[event.stream]
 
     def forget(self, stream: UUID) -> None:
         """Drop a stream whose expected version did not hold; it exists."""
         self._cache.pop(stream, None)
+        self._ended.pop(stream, None)
         self._existing.add(stream)

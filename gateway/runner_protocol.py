@@ -4,6 +4,7 @@ Every write of an attempt carries its fence. A stale one is answered 409 `lease_
 itself records it. A repeat gets the answer of the first time.
 """
 
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -186,8 +187,9 @@ class RunnerProtocol:
         return answer(wire.Completed(conclusion=body.conclusion))
 
     async def _handle(self, command: Any, request: Request, runner: UUID) -> Outcome:
-        outcome = await self._handler.handle(command, self._origin(request, runner))
-        await self._record(command, self._origin(request, runner), outcome.refusal)
+        origin = self._origin(request, runner)
+        outcome = await self._handler.handle(command, origin)
+        await self._record(command, origin, outcome.refusal)
         if outcome.refusal is not None:
             raise refused(outcome.refusal)
         return outcome
@@ -211,7 +213,12 @@ class RunnerProtocol:
         return (lease.runner, lease.attempt, lease.epoch, lease.lease) == (fence.runner, fence.attempt, fence.epoch, fence.lease)
 
     def _origin(self, request: Request, runner: UUID) -> Origin:
-        return Origin(self._tenant, f"runner:{runner}", request.identity.token, ids.command_id("request", request.request_id))
+        return Origin(self._tenant, f"runner:{runner}", request.identity.token, _command(request.request_id))
+
+
+@lru_cache(256)  # one request may bring the reports of many jobs
+def _command(request_id: str) -> UUID:
+    return ids.command_id("request", request_id)
 
 
 def fenced(kind: type[Fenced], request: Request, body: wire.Fence, **facts: Any) -> Fenced:

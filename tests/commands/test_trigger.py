@@ -194,7 +194,9 @@ async def test_the_life_of_a_run_of_a_known_workflow_reads_no_stream() -> None:
     loads = system.count_loads()
     outcome = await system.push(key="k2")
     run = await system.handler.state(outcome.runs[0].run, "run")
-    await system.perform(next(iter(run.nodes["build"].jobs)))
+    job = next(iter(run.nodes["build"].jobs))
+    await system.perform(job)
+    assert isinstance(await system.handler.state(job, "job"), Done)
     assert loads == []
 
 
