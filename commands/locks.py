@@ -8,10 +8,8 @@ everything (`Contended`) and begins again with all of those locks in order. So n
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
+from contextlib import asynccontextmanager
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 Place = tuple[int, UUID]
 """Where a stream stands in the order of locks: the rank of its kind, then its id."""
@@ -32,7 +30,8 @@ class StreamLock:
         self._lock = asyncio.Lock()
         self.users = 0
 
-    async def __aenter__(self) -> None:
+    async def acquire(self) -> None:
+        """Wait until it is free, then hold it."""
         self.users += 1
         try:
             await self._lock.acquire()
@@ -40,7 +39,8 @@ class StreamLock:
             self.users -= 1
             raise
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def release(self) -> None:
+        """Let go of it."""
         self.users -= 1
         self._lock.release()
 
@@ -49,23 +49,37 @@ class StreamLocks:
     """All locks that somebody holds or waits for."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[UUID, StreamLock] = WeakValueDictionary()
+        self._locks: dict[UUID, StreamLock] = {}
 
     @asynccontextmanager
     async def hold(self, places: Collection[Place]) -> AsyncIterator[Callable[[Place], Awaitable[None]]]:
         """Hold the locks of these streams, taken in order. Gives `claim`, which adds another one or raises Contended."""
-        async with AsyncExitStack() as stack:
-            held: set[Place] = set()
+        held: dict[Place, StreamLock] = {}
 
-            async def claim(place: Place) -> None:
-                if place in held:
-                    return
-                lock = self._locks.get(place[1]) or self._locks.setdefault(place[1], StreamLock())
-                if lock.users and held and place < max(held):
-                    raise Contended({*held, place})
-                await stack.enter_async_context(lock)
-                held.add(place)
+        async def claim(place: Place) -> None:
+            if place in held:
+                return
+            lock = self._locks.get(place[1])
+            if lock is None:
+                lock = self._locks[place[1]] = StreamLock()
+            elif held and place < max(held):
+                raise Contended({*held, place})
+            try:
+                await lock.acquire()
+            finally:
+                self._tidy(place, lock)
+            held[place] = lock
 
+        try:
             for place in sorted(places):
                 await claim(place)
             yield claim
+        finally:
+            for place, lock in held.items():
+                lock.release()
+                self._tidy(place, lock)
+
+    def _tidy(self, place: Place, lock: StreamLock) -> None:
+        """Forget a lock that nobody uses."""
+        if not lock.users:
+            del self._locks[place[1]]

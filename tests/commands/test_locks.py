@@ -84,3 +84,23 @@ async def test_commits_that_want_the_same_streams_in_any_order_all_get_through()
 
     async with asyncio.timeout(10):
         await asyncio.gather(*(commit(number) for number in range(40)))
+
+
+async def test_nothing_is_left_of_a_lock_that_nobody_uses() -> None:
+    """Neither after its holders nor after one that gave up, before it was free or in that very moment."""
+    locks = StreamLocks()
+
+    async def waiter() -> None:
+        async with locks.hold({FIRST, SECOND}):
+            raise AssertionError("it gave up")
+
+    for moment in ("before", "then"):
+        async with locks.hold({SECOND}):
+            task = asyncio.create_task(waiter())
+            await asyncio.sleep(0)
+            if moment == "before":
+                task.cancel()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert not locks._locks
