@@ -11,7 +11,7 @@ from runner_test_gateway import job
 
 from runner import wire
 from runner.clock import StoreClock
-from runner.logs import BATCH_LINES_MAX, KEPT_BYTES_MAX, LogSpool
+from runner.logs import BATCH_LINES_MAX, KEPT_BYTES_MAX, LINE_OVERHEAD_BYTES, LogSpool
 from runner.problems import Refused
 from runner.spool import Left, Spool
 
@@ -141,9 +141,10 @@ async def test_a_job_whose_log_the_gateway_lost_sends_it_again_before_it_ends(be
 
 
 async def test_a_gateway_that_takes_no_logs_makes_the_job_wait(bench: Any) -> None:
-    """Back-pressure reaches the program: it stands still on a full pipe, and goes on afterwards."""
+    """Back-pressure reaches the program: it stands still on a full pipe while heartbeats go on, and no line is lost or out of order."""
     bench.gateway.hold_logs = asyncio.Event()
-    message = job("head -c 40000000 /dev/zero | tr '\\0' x | fold -w 1000; echo; echo done")
+    bench.gateway.heartbeat_seconds = 0.2
+    message = job("seq 200000; echo done")
     async with bench.agent() as agent:
         await bench.gateway.put(message)
         await bench.gateway.until(lambda: message.job in bench.gateway.started)
@@ -152,12 +153,16 @@ async def test_a_gateway_that_takes_no_logs_makes_the_job_wait(bench: Any) -> No
         while not running.spool.full:
             assert asyncio.get_running_loop().time() < give_up_at
             await asyncio.sleep(0.01)
-        assert running.spool.kept_bytes < KEPT_BYTES_MAX + 200_000
+        held = running.spool.last_line
+        assert running.spool.kept_bytes < KEPT_BYTES_MAX + 20_000 * LINE_OVERHEAD_BYTES
+        beats = len(bench.gateway.renewed[message.job])
+        await bench.gateway.until(lambda: len(bench.gateway.renewed[message.job]) >= beats + 5)
+        assert running.spool.last_line == held < 200_000
         bench.gateway.hold_logs.set()
         report = await bench.gateway.ended(message.job, 60)
     assert report.conclusion == "success"
-    assert bench.gateway.lines[message.job][-1].text == "done"
-    assert sum(line.text == "x" * 1000 for line in bench.gateway.lines[message.job]) == 40_000
+    printed = [line.text for line in bench.gateway.lines[message.job] if line.stream == "stdout"]
+    assert printed == [*map(str, range(1, 200_001)), "done"]
 
 
 async def test_a_line_of_a_hundred_megabytes(bench: Any, tmp_path: Path) -> None:
@@ -175,11 +180,11 @@ async def test_a_line_of_a_hundred_megabytes(bench: Any, tmp_path: Path) -> None
 
 
 async def test_bytes_that_are_no_text_and_lines_without_an_end(bench: Any) -> None:
-    """Invalid UTF-8 becomes U+FFFD, a last line without a newline counts, a line of a megabyte comes in pieces."""
-    message = job("printf 'a\\377b\\nno end'", "head -c 1000000 /dev/zero | tr '\\0' y; echo")
+    """Invalid UTF-8 becomes U+FFFD, escape sequences stay, a last line without a newline counts, a line of a megabyte comes in pieces."""
+    message = job("printf 'a\\377b\\n\\033[1mbold\\033[0m\\nno end'", "head -c 1000000 /dev/zero | tr '\\0' y; echo")
     await bench.run(message)
     first = [line.text for line in bench.gateway.lines[message.job] if line.step == 0 and line.stream == "stdout"]
     second = [line.text for line in bench.gateway.lines[message.job] if line.step == 1 and line.stream == "stdout"]
-    assert first == ["a\ufffdb", "no end"]
+    assert first == ["a\ufffdb", "\x1b[1mbold\x1b[0m", "no end"]
     assert "".join(second) == "y" * 1_000_000
     assert max(map(len, second)) <= 32 * 1024
