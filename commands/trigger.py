@@ -63,9 +63,18 @@ class RepositoryFacts(msgspec.Struct, frozen=True):
     default_branch: str = "main"
 
 
+class DefaultBranch(msgspec.Struct, frozen=True):
+    """The default branch, where what listens to runs is looked for: its ref, its commit and the workflow files of that."""
+
+    ref: str
+    sha: str
+    workflows: tuple[WorkflowFile, ...]
+
+
 class TriggerRequest(msgspec.Struct, frozen=True):
     """An event of a repository with the workflow files of its commit, and all else that runs of it need.
 
+    default_branch: None where the commit is of that branch, or nobody knows it; then the commit's own files listen to runs.
     called: files of the commit that answer no event here and may be called. changed_paths: for path filters;
     None: unknown, then path filters let everything pass. jobs and matrix narrow the plan (`run -j`, `--matrix`).
     """
@@ -84,6 +93,7 @@ class TriggerRequest(msgspec.Struct, frozen=True):
     head_ref: str = ""
     base_ref: str = ""
     called: tuple[WorkflowFile, ...] = ()
+    default_branch: DefaultBranch | None = None
 
 
 class TriggeredRun(msgspec.Struct, frozen=True):
@@ -148,7 +158,9 @@ async def trigger(
             payload_digest=payload_digest,
         )
         name = match.workflow.name or match.file.path
-        command = msgspec.structs.replace(command, followers=followers.fixed(name, 0, listeners), retry=registered.retry)
+        default = request.default_branch
+        listening = followers.fixed(name, 0, listeners, *((default.ref, default.sha) if default is not None else ()))
+        command = msgspec.structs.replace(command, followers=listening, retry=registered.retry)
         started = await _start(handler, command, origin)
         if isinstance(started, Refusal):
             return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
@@ -194,10 +206,12 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
 
 
 async def _listeners(blobs: Blobs, request: TriggerRequest) -> list[tuple[Follower, Workflow]]:
-    """The files of the event's commit that listen to other runs and can run; what is wrong with others is no error here."""
+    """The files that listen to other runs and can run; what is wrong with others is no error here."""
     found = []
-    texts = {file.path: file.text for file in (*request.called, *request.workflows)}
-    for file in request.workflows:
+    default = request.default_branch
+    files = default.workflows if default is not None else request.workflows
+    texts = {file.path: file.text for file in (*(() if default is not None else request.called), *files)}
+    for file in files:
         if followers.EVENT not in file.text:
             continue
         workflow, _ = reader.read(file.path, file.text)

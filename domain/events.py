@@ -22,7 +22,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "WorkflowDisabled": (repository.WorkflowDisabled, 1),
     "RunNumbered": (repository.RunNumbered, 1),
     "RunTriggered": (run.RunTriggered, 2),
-    "FollowersFixed": (run.FollowersFixed, 1),
+    "FollowersFixed": (run.FollowersFixed, 2),
     "RunPlanned": (run.RunPlanned, 2),
     "NodeExpanded": (run.NodeExpanded, 1),
     "NodeCalled": (run.NodeCalled, 2),
@@ -83,6 +83,7 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("StepCompleted", 1): lambda data: data,  # the same
     ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
     ("LogSegmentStored", 1): lambda data: data,  # text_bytes came later and may be absent
+    ("FollowersFixed", 1): lambda data: data,  # ref and sha came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
     ("RunAdmitted", 1): lambda data: data,  # expires_at came later and may be absent: then the run has no limit
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent

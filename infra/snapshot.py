@@ -72,6 +72,20 @@ def take(directory: Path, data: Path) -> Snapshot:
     )
 
 
+def default_branch(taken: Snapshot) -> tuple[str, str, tuple[SourceFile, ...]] | None:
+    """Ref, commit and workflow files of the default branch, as near as they are known here; None where HEAD is on it."""
+    repository = taken.repository
+    ref = f"refs/heads/{repository.default_branch}"
+    if repository.ref == ref:
+        return None
+    for place in (f"refs/remotes/origin/{repository.default_branch}", ref):
+        sha = ask("rev-parse", "--verify", "--quiet", f"{place}^{{commit}}", directory=repository.root)
+        if sha is not None:
+            git("update-ref", f"refs/ledgermill/{sha}", sha, directory=taken.mirror)
+            return ref, sha, files_of(taken.mirror, sha)
+    return None
+
+
 def files_of(mirror: Path, sha: str) -> tuple[SourceFile, ...]:
     """The workflow files of a commit, by path."""
     listed = git("ls-tree", "-z", "--format=%(objecttype) %(objectname) %(path)", sha, WORKFLOWS, directory=mirror).stdout

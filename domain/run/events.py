@@ -53,10 +53,15 @@ class Follower(msgspec.Struct, frozen=True, gc=False):
 
 
 class FollowersFixed(RunEvent, frozen=True):
-    """The files of the run's commit that listen to `workflow_run`. level: how many runs this one follows itself."""
+    """The files that listen to `workflow_run`. level: how many runs this one follows itself.
+
+    ref and sha: the default branch and its commit, which the files are from and run at; "": those of the run itself.
+    """
 
     level: int
     followers: tuple[Follower, ...]
+    ref: str = ""
+    sha: str = ""
 
 
 class PlannedNode(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -1,7 +1,8 @@
 """What follows a run: workflows that listen to `workflow_run`, and the event that they get.
 
-The files that listen are those of the run's own commit, fixed when it starts, and handed on from run to run, so that no
-repository has to be asked later. GitHub takes them from the default branch instead; for runs of that branch it is the same.
+The files that listen are those of the default branch, as on GitHub, where whoever tells of the event knows it, else those
+of the run's own commit. They are fixed when it starts and handed on from run to run, so that no repository has to be asked
+later.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,13 +24,13 @@ FOLLOWED = (e.FollowersFixed, e.RunCompleted)
 """The events of a run that others may listen to."""
 
 
-def fixed(name: str, level: int, listeners: Iterable[tuple[e.Follower, Workflow]]) -> e.FollowersFixed | None:
-    """The listeners of a run, if one of them may follow it. name: of its workflow; level: how many runs it follows itself."""
+def fixed(name: str, level: int, listeners: Iterable[tuple[e.Follower, Workflow]], ref: str = "", sha: str = "") -> e.FollowersFixed | None:
+    """The listeners of a run, if one of them may follow it. name: of its workflow; the rest: see FollowersFixed."""
     known = tuple(listeners)
     payload = {"workflow_run": {"name": name}}
     if level >= CHAIN_MAX or not any(triggers.match(workflow, EVENT, ref="", payload=payload).matched for _, workflow in known):
         return None
-    return e.FollowersFixed(level, tuple(follower for follower, _ in known))
+    return e.FollowersFixed(level, tuple(follower for follower, _ in known), ref, sha)
 
 
 def payload(run: Run, event: e.FollowersFixed | e.RunCompleted, repository: Any) -> dict[str, Any]:
@@ -78,9 +79,9 @@ def follow(
     run: Run, event: Mapping[str, Any], stored: tuple[str, int], listeners: Iterable[tuple[e.Follower, Workflow]]
 ) -> tuple[TriggerRun, ...]:
     """The runs that an event of this run starts. event: its payload; stored: digest and size of that as a blob."""
-    facts, known = run.facts, tuple(listeners)
+    facts, known, among = run.facts, tuple(listeners), run.followers
     commands = []
-    assert run.followers is not None, "only a run that fixed its followers has some"  # noqa: S101 - a fact, not a check
+    assert among is not None, "only a run that fixed its followers has some"  # noqa: S101 - a fact, not a check
     for identity, key, follower, workflow in starts(run.tenant, run.run, facts.ref, event, known):
         commands.append(
             TriggerRun(
@@ -90,8 +91,8 @@ def follow(
                 workflow=ids.workflow_id(run.tenant, facts.repository, follower.path),
                 workflow_path=follower.path,
                 event=EVENT,
-                ref=facts.ref,
-                sha=facts.sha,
+                ref=among.ref or facts.ref,
+                sha=among.sha or facts.sha,
                 source=follower.source,
                 source_url=facts.source_url,
                 plan=follower.plan,
@@ -102,7 +103,7 @@ def follow(
                 payload_json=dict(event),
                 trigger=key,
                 retry=facts.retry,
-                followers=fixed(workflow.name or follower.path, run.followers.level + 1, known),
+                followers=fixed(workflow.name or follower.path, among.level + 1, known, among.ref, among.sha),
             )
         )
     return tuple(commands)

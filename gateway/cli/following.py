@@ -47,8 +47,8 @@ class Following:
         return found
 
     def _expected(self, identity: str, path: str) -> list[str]:
-        request, known = self._plan.request, self._plan.listening
-        name = known[path].name or path
+        request, known = self._plan.request, self._plan.following
+        name = (self._plan.listening | known)[path].name or path
         listeners = [(Follower(each, "", ""), workflow) for each, workflow in known.items() if followers.EVENT in workflow.on]
         branch = request.head_ref or request.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
         about = {"name": name, "head_branch": branch, "run_attempt": 1}

@@ -6,6 +6,7 @@ server then does. Everything here is refused before a single event is written.
 
 import json
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from domain.workflow.diagnostics import Diagnostic, errors, human
 from domain.workflow.model import Workflow
 from gateway.cli.errors import CliError, Exit, usage
 from gateway.cli.payload import default_payload
-from gateway.cli.wiring import settings, snapshot
+from gateway.cli.wiring import default_branch, settings, snapshot
 
 if TYPE_CHECKING:
-    from infra.snapshot import Snapshot
+    from infra.snapshot import Snapshot, SourceFile
 
 Json = dict[str, Any]
 
@@ -38,7 +39,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What would run. chosen: path and workflow of those that the event starts; rejected: path and reason."""
+    """What would run. chosen: path and workflow of those that the event starts; rejected: path and reason.
+
+    following: the files among which those are that listen to runs.
+    """
 
     snapshot: Any
     request: trigger.TriggerRequest
@@ -46,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     chosen: dict[str, Workflow]
     rejected: dict[str, str]
     diagnostics: tuple[Diagnostic, ...]
+    following: dict[str, Workflow]
 
     @property
     def texts(self) -> dict[str, str]:
@@ -75,11 +80,14 @@ def make(ask: Ask) -> Plan:
         head_ref=head_ref,
         base_ref=base_ref,
         called=tuple(file for file in _read(taken) if file not in files),
+        default_branch=_default_branch(taken, {file.path for file in files} if ask.files else None),
     )
     matches, rejected, diagnostics = trigger.select(request, settings(ask.data).untrusted_values)
     chosen = {match.file.path: match.workflow for match in matches}
-    listening = {path: workflow for path, workflow in _all(files).items() if workflow is not None}
-    return Plan(taken, request, listening, chosen, {each.workflow: each.reason for each in rejected}, tuple(diagnostics))
+    listening = _readable(files)
+    following = listening if request.default_branch is None else _readable(request.default_branch.workflows)
+    why_not = {each.workflow: each.reason for each in rejected}
+    return Plan(taken, request, listening, chosen, why_not, tuple(diagnostics), following)
 
 
 def refuse_broken(plan: Plan) -> None:
@@ -139,10 +147,11 @@ def refuse_unknown_jobs(plan: Plan) -> None:
         )
 
 
-def _all(files: tuple[trigger.WorkflowFile, ...]) -> dict[str, Workflow | None]:
+def _readable(files: tuple[trigger.WorkflowFile, ...]) -> dict[str, Workflow]:
     from domain.workflow import reader
 
-    return {file.path: reader.read(file.path, file.text)[0] for file in files}
+    found = ((file.path, reader.read(file.path, file.text)[0]) for file in files)
+    return {path: workflow for path, workflow in found if workflow is not None}
 
 
 def _files(ask: Ask, taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
@@ -170,7 +179,20 @@ def _files(ask: Ask, taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
 
 
 def _read(taken: "Snapshot") -> tuple[trigger.WorkflowFile, ...]:
-    return tuple(trigger.WorkflowFile(file.path, file.content.decode("utf-8", errors="replace")) for file in taken.workflows)
+    return _texts(taken.workflows)
+
+
+def _texts(files: Iterable["SourceFile"]) -> tuple[trigger.WorkflowFile, ...]:
+    return tuple(trigger.WorkflowFile(file.path, file.content.decode("utf-8", errors="replace")) for file in files)
+
+
+def _default_branch(taken: "Snapshot", wanted: AbstractSet[str] | None) -> trigger.DefaultBranch | None:
+    """Where what listens to runs is looked for; None where that is the snapshot itself. wanted: only these paths."""
+    found = default_branch(taken)
+    if found is None:
+        return None
+    files = tuple(file for file in _texts(found[2]) if wanted is None or file.path in wanted)
+    return trigger.DefaultBranch(found[0], found[1], files)
 
 
 def _same(directory: Path, wanted: str, taken: "Snapshot", path: str) -> bool:

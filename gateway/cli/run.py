@@ -163,6 +163,7 @@ def submit(client: Client, plan: planning.Plan) -> list[Json]:
         "changed_paths": request.changed_paths,
         "head_ref": request.head_ref,
         "base_ref": request.base_ref,
+        "default_branch": request.default_branch,
     }
     runs: list[Json] = client.post("/runs", body)["runs"]
     return [each | {"id": each["run_id"], "workflow_path": each["workflow"]} for each in runs]

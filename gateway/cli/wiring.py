@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from infra.doctor import Check
     from infra.embedded.lock import Owner
     from infra.settings import Settings
-    from infra.snapshot import Snapshot
+    from infra.snapshot import Snapshot, SourceFile
 
 from gateway.cli.errors import CliError
 
@@ -27,6 +27,13 @@ def settings(data: Path | None = None, environ: Mapping[str, str] | None = None)
     except (msgspec.ValidationError, ValueError) as error:
         raise CliError("CLI002", f"a setting cannot be read: {error}", help="ledgermill config lists all settings") from error
     return msgspec.structs.replace(found, data=data) if data is not None else found
+
+
+def default_branch(taken: "Snapshot") -> "tuple[str, str, tuple[SourceFile, ...]] | None":
+    """The default branch's ref, commit and workflow files; None where the snapshot is of that branch."""
+    from infra.snapshot import default_branch
+
+    return default_branch(taken)
 
 
 def snapshot(directory: Path, data: Path) -> "Snapshot":

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from commands.reactor import Reactor
-from commands.trigger import WorkflowFile
+from commands.trigger import DefaultBranch, WorkflowFile
 from tests.commands.test_admission import log, sound
 from tests.commands.test_agents import eventually, running
 from tests.commands.test_trigger import System
@@ -154,3 +154,19 @@ jobs: {job: {runs-on: linux, if: inputs.fast && inputs.count == 2, name: "to ${{
     assert list(await system.queued()) == ["to b"]
     wrong = await system.push(text, key="k2", event="workflow_dispatch", inputs={"fast": "maybe"})
     assert [each.code for each in wrong.diagnostics] == ["WF303"]
+
+
+async def test_what_listens_is_what_the_default_branch_says_and_runs_at_its_commit() -> None:
+    """Not the files of the run's own commit; down the whole chain."""
+    system = System()
+    default = DefaultBranch("refs/heads/main", "d" * 40, (listener("Main", "CI"), listener("After", "Main")))
+    await push(system, listener("Own", "CI"), ref="refs/heads/feature", default_branch=default)
+    await work(system, completed(system, 3))
+    assert await runs(system) == {
+        "CI": ("push", "success"),
+        "Main": ("workflow_run", "success"),
+        "After": ("workflow_run", "success"),
+    }
+    states = [await system.handler.state(event.stream, "run") for event in await log(system) if event.type == "RunTriggered"]
+    assert [(state.facts.ref, state.facts.sha[0]) for state in states[1:]] == [("refs/heads/main", "d")] * 2
+    await sound(system)

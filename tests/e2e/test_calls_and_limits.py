@@ -1,6 +1,7 @@
 """Called workflows, matrices from outputs, max-parallel, continue-on-error and concurrency groups, from files to finished runs."""
 
 import json
+import subprocess
 
 CALLER = """
 name: Caller
@@ -173,4 +174,26 @@ jobs:
         "First": "success",
         "Second": "success",
     }
+    assert place("check").code == 0
+
+
+def test_on_another_branch_the_default_branch_says_what_listens(place):
+    """As on GitHub: the branch's own listener is not asked, and the follower runs at the default branch's commit."""
+    place.workflow(ONE_AT_A_TIME.replace("on: push", "name: First\non: push"), "first.yml")
+    follower = """
+name: Second
+on: {workflow_run: {workflows: [First], types: [completed]}}
+jobs:
+  tell:
+    runs-on: ubuntu-latest
+    steps: [{run: "echo LISTENER ${{ github.ref }} after ${{ github.event.workflow_run.head_branch }}"}]
+"""
+    place.workflow(follower.replace("LISTENER", "default"), "second.yml")
+    for command in ("add -A", "-c user.name=n -c user.email=e commit -qm one", "checkout -qb feature"):
+        subprocess.run(["git", *command.split()], cwd=place.root, env=place.env, check=True)
+    place.workflow(follower.replace("LISTENER", "own"), "second.yml")
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    assert "| default refs/heads/main after feature" in said.out
+    assert "| own" not in said.out
     assert place("check").code == 0
