@@ -1,7 +1,9 @@
 """The servers and runners of this machine: what an all-in-one process starts beside itself."""
 
 # ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +79,6 @@ def local_runners(settings: "Settings", url: str, count: int, labels: tuple[str,
 
 LOADED = (
     "fastapi",
-    "nats",
     "psycopg_pool",
     "pydantic.v1",  # fastapi asks of every route whether it uses it
     "commands.reactor",
@@ -114,5 +115,23 @@ LOADED = (
 
 def load() -> None:
     """Import what a server needs, while the embedded servers start."""
+    with _hidden("aiohttp"):
+        import_module("nats")
     for name in LOADED:
         import_module(name)
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Whoever imports this module now finds that it is not there.
+
+    The client of NATS takes aiohttp where it is installed, for WebSockets, which nobody speaks here: a quarter of a second.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # what the import system calls a module that cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[name]

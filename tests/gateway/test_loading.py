@@ -14,6 +14,7 @@ from infra.settings import Settings
 async def main(data, database_url, nats_url):
     ensure_tokens(data)
     wiring.load()
+    assert "aiohttp" not in sys.modules, "it is there for tests alone"
     before = set(sys.modules)
     async with wiring.system(Settings(data=data), wiring.Places(database_url, nats_url, "http://127.0.0.1:1")):
         print(*sorted(set(sys.modules) - before))
