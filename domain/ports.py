@@ -52,7 +52,11 @@ class StoreUnavailable(Exception):  # noqa: N818 - see VersionConflict
     """The store cannot be reached or cannot write (full disk). The command is not acknowledged; try again."""
 
 
-class CommitUnknown(StoreUnavailable):
+class StoreSilent(StoreUnavailable):
+    """The store cannot be used from here, which says nothing about others: a broken network, a URL that names a standby."""
+
+
+class CommitUnknown(StoreSilent):
     """The connection was lost during the commit and stayed away: the events are in the log or not. Load, then decide again."""
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from domain.ports import StoreUnavailable, StreamUnreadable
+from domain.ports import CommitUnknown, StoreSilent, StoreUnavailable, StreamUnreadable
 from domain.refusals import Refusal
 
 MEDIA_TYPE = "application/problem+json"
@@ -58,7 +58,7 @@ def problem(
     retry_after_seconds: int | None = None,
     state: str = "",
 ) -> ProblemError:
-    """The error to raise. detail: one sentence with the concrete values. 429 and 503 are retryable."""
+    """The error to raise. detail: one sentence with the concrete values. 429, 503 and 504 are retryable."""
     made = Problem(
         type=f"{TYPE}{code}",
         title=code.replace("_", " ").capitalize(),
@@ -66,7 +66,7 @@ def problem(
         code=code,
         detail=detail,
         hint=hint,
-        retryable=status in {429, 503},
+        retryable=status in {429, 503, 504},
         state=state,
         errors=errors,
     )
@@ -96,7 +96,10 @@ def from_exception(error: Exception) -> ProblemError:
             phrase = HTTPStatus(error.status_code).phrase
             return problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         case StoreUnavailable():
-            return problem(503, "store_unavailable", str(error), hint="nothing was written; try again", retry_after_seconds=1)
+            # To a runner 503 says that nobody is at work; where only this process is cut off, others may be.
+            status = 504 if isinstance(error, StoreSilent) else 503
+            hint = "send it again; it acts once" if isinstance(error, CommitUnknown) else "nothing was written; try again"
+            return problem(status, "store_unavailable", str(error), hint=hint, retry_after_seconds=1)
         case StreamUnreadable():
             hint = "nothing was written; a server of the version that wrote the event can go on"
             return problem(503, "stream_unreadable", str(error), hint=hint, retry_after_seconds=UNREADABLE_RETRY_SECONDS)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from domain.ports import CommitUnknown, StoreUnavailable, Tracking, TrackingConflict, VersionConflict
+from domain.ports import CommitUnknown, StoreSilent, StoreUnavailable, Tracking, TrackingConflict, VersionConflict
 from infra import append_call, conflicts, recovery
 from infra.append_call import Request, Row, StoredRow
 from infra.connections import Connection, alive, connect, session_name, unavailable
@@ -34,7 +34,11 @@ class Appender:
     """One shard's writer of this process. `append` may be called by many tasks of one event loop."""
 
     def __init__(self, database_url: str, shard: int, patience_seconds: float = 10.0) -> None:
-        """patience_seconds: how long a request waits for a database that is away, before StoreUnavailable."""
+        """patience_seconds: how long requests wait for a database that is away, before StoreUnavailable.
+
+        Once it has been away for that long, a new request is refused at the first failure: whoever asks then has to learn
+        it soon, a runner before its lease ends.
+        """
         self._url = database_url
         self._shard = shard
         self._patience = patience_seconds
@@ -44,6 +48,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._direct: Direct | None = None
         self._session = ""
+        self._away_since: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self.committed: list[Callable[[Sequence[StoredRow]], None]] = []
@@ -77,7 +82,7 @@ class Appender:
         size = sum(len(row[3]) for row in rows)
         if self._closing or self._waiting_bytes + size > WAITING_BYTES_MAX:
             reason = "the store is closed" if self._closing else f"{self._waiting_bytes >> 20} MB wait to be written; try again"
-            raise StoreUnavailable(f"STO006: {reason}.")
+            raise StoreSilent(f"STO006: {reason}.")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append(Request(rows, expected, tracking, size, time.monotonic() + self._patience, done))
         self._waiting_bytes += size
@@ -129,7 +134,7 @@ class Appender:
                 first = await self._call(direct, batch)
             except psycopg.Error as error:
                 if direct.connection.closed:
-                    if await self._committed_after_all(batch) or not _still_patient(batch, unavailable(error)):
+                    if await self._committed_after_all(batch) or not self._still_patient(batch, unavailable(error)):
                         return
                 elif error.sqlstate in CONFLICTS:
                     batch = await self._without_losers(direct.connection, batch, error)
@@ -194,7 +199,7 @@ class Appender:
             try:
                 await self._connect()
             except StoreUnavailable as error:
-                if not _still_patient(batch, error):
+                if not self._still_patient(batch, error):
                     return None
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
@@ -204,8 +209,13 @@ class Appender:
         if self._direct is not None:
             await self._direct.connection.close()
         session = session_name("appender")
-        self._direct = Direct(await connect(self._url, session))
+        try:
+            self._direct = Direct(await connect(self._url, session))
+        except StoreUnavailable:
+            self._away_since = self._away_since or time.monotonic()
+            raise
         self._session = session
+        self._away_since = None
         return self._direct.connection
 
     async def _committed_after_all(self, batch: list[Request]) -> bool:
@@ -228,13 +238,13 @@ class Appender:
         _fail(batch, CommitUnknown("STO008: the connection was lost during the commit. Help: repeat the command; it acts once."))
         return True
 
-
-def _still_patient(batch: list[Request], error: StoreUnavailable) -> bool:
-    """Fail the requests that have waited long enough and drop them from the batch. False: none is left."""
-    now = time.monotonic()
-    _fail([request for request in batch if request.give_up_at <= now], error)
-    batch[:] = [request for request in batch if not request.done.done()]
-    return bool(batch)
+    def _still_patient(self, batch: list[Request], error: StoreUnavailable) -> bool:
+        """Fail the requests that have waited long enough and drop them from the batch. False: none is left."""
+        now = time.monotonic()
+        known = self._away_since is not None and now - self._away_since >= self._patience
+        _fail([request for request in batch if known or request.give_up_at <= now], error)
+        batch[:] = [request for request in batch if not request.done.done()]
+        return bool(batch)
 
 
 def _fail(batch: Sequence[Request], error: Exception) -> None:

@@ -4,13 +4,15 @@ A statement, a lock or a transaction left open may stop the whole shard, so each
 name (`application_name`) is unique a connection: after a lost connection it finds the old session and ends it.
 """
 
+import errno
+import os
 import secrets
 import select
 from typing import Any
 
 import psycopg
 
-from domain.ports import StoreUnavailable
+from domain.ports import StoreSilent, StoreUnavailable
 from infra import arrays
 
 LIMITS = {
@@ -20,6 +22,12 @@ LIMITS = {
     "timezone": "UTC",
 }
 SOCKET: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+
+AWAY = (os.strerror(errno.ECONNREFUSED), os.strerror(errno.ENOENT), "the database system is ")
+"""What is said where no server is, and by one that starts or ends: nobody can reach the database then."""
+
+ENDING = frozenset({"57P01", "57P02", "57P03"})
+"""SQLSTATE of a server that ends its sessions, or takes none yet."""
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -73,17 +81,18 @@ def unavailable(error: Exception) -> StoreUnavailable:
                 " session that holds a lock; pg_stat_activity shows them, xact_start tells the oldest."
             )
         case psycopg.errors.ReadOnlySqlTransaction():
-            return StoreUnavailable(
+            return StoreSilent(
                 f"STO003: the database is read-only ({said}). Nothing was written. Help: the database URL names a standby;"
                 " give it the primary, or add target_session_attrs=read-write."
             )
         case psycopg.errors.InsufficientPrivilege():
-            return StoreUnavailable(
+            return StoreSilent(
                 f"STO004: the database role may not do this ({said}). Help: run once as the owner of the tables, or grant"
                 " the role execute on the append functions."
             )
         case psycopg.OperationalError() | psycopg.InterfaceError():
-            return StoreUnavailable(
+            away = error.sqlstate in ENDING or any(text in str(error) for text in AWAY)
+            return (StoreUnavailable if away else StoreSilent)(
                 f"STO005: the database cannot be reached ({said}). Help: check that it runs and that the database URL is"
                 " right; work goes on by itself when it is back."
             )

@@ -23,6 +23,8 @@ class Proxy:
         self.answers.set()
         self.held = asyncio.Event()
         """Set when bytes are being held back."""
+        self.url = ""
+        """Where clients find it, once whoever made it knows."""
 
     @classmethod
     def unix(cls, path: str, target: str) -> Self:

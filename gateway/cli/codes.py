@@ -57,6 +57,7 @@ EXPLANATIONS: dict[str, str] = {
     "STO010": "The clock of the database was set back. Time stands still for this process until the database has caught up.",
     "STO011": "A stored blob is not what its name says: the disk or somebody changed it.",
     "STO012": "Too many log lines of one job wait to be stored. The runner keeps them, and sends them again by itself.",
+    "STO013": "All connections that this process reads views with were busy for too long: slow queries, or a busy database.",
     "RNR001": "No runner has this name or id; or a runner's token file cannot be read.",
     "RNR002": "The runner cannot use its work directory or its token file.",
     "RNR003": "The server does not accept this runner: its token is wrong or of another role, or the runner was removed.",

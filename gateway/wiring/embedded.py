@@ -79,7 +79,6 @@ def local_runners(settings: "Settings", url: str, count: int, labels: tuple[str,
 
 LOADED = (
     "fastapi",
-    "psycopg_pool",
     "pydantic.v1",  # fastapi asks of every route whether it uses it
     "commands.reactor",
     "commands.reconciler",
@@ -105,6 +104,7 @@ LOADED = (
     "infra.clock",
     "infra.event_store",
     "infra.log_store",
+    "infra.pool",
     "infra.relay",
     "projections.catalogue",
     "projections.deadlines",

@@ -1,8 +1,7 @@
 """What all roles of a process share: the store, its feed and clock, blobs, the command handler, a pool for the views."""
 
 # ruff: noqa: PLC0415 - imports wait until the embedded servers are on their way
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +13,10 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from projections.positions import Connections
 
-POOL_MAX = 4
+PATIENCE_SECONDS_MAX = 10.0
+PATIENCE_SHARE = 1 / 4
+"""How much of a lease a write may wait for a database that is away: less than from one heartbeat to the next, so that a
+runner is told of it (a refusal) and does not take it for a broken network (silence)."""
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -47,8 +49,10 @@ async def shared(stack: AsyncExitStack, settings: "Settings", places: Places) ->
     from infra.clock import StoreClock
     from infra.event_store import PostgresEventStore
     from infra.feed import PostgresFeed
+    from infra.pool import Pool
 
-    store = await PostgresEventStore.open(places.database_url)
+    patience = min(PATIENCE_SECONDS_MAX, settings.lease_ttl_seconds * PATIENCE_SHARE)
+    store = await PostgresEventStore.open(places.database_url, patience_seconds=patience)
     stack.push_async_callback(store.close)
     clock = await StoreClock.start(store.time)
     stack.push_async_callback(clock.close)
@@ -60,38 +64,9 @@ async def shared(stack: AsyncExitStack, settings: "Settings", places: Places) ->
     else:
         feed = await PostgresFeed.open(store)
     stack.push_async_callback(feed.close)
-    connections = await _connections(stack, places.database_url)
+    pool = Pool(places.database_url, "views")
+    stack.push_async_callback(pool.close)
     blobs = FileBlobs(settings.data / "blobs")
     agents = Agents()
     stack.push_async_callback(agents.stop)
-    return Parts(settings, places, store, feed, clock, blobs, Handler(store, clock, blobs), agents, connections)
-
-
-async def _connections(stack: AsyncExitStack, database_url: str) -> "Connections":
-    """A small pool for reading views; what is wrong with the database comes out as StoreUnavailable."""
-    import psycopg
-    from psycopg_pool import AsyncConnectionPool
-
-    from infra.connections import LIMITS, unavailable
-
-    options = " ".join(f"-c {key}={value}" for key, value in LIMITS.items())
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        database_url,
-        kwargs={"autocommit": True, "options": options, "application_name": "ledgermill views"},
-        min_size=1,
-        max_size=POOL_MAX,
-        timeout=5,
-        open=False,
-    )
-    await pool.open()
-    stack.push_async_callback(pool.close)
-
-    @asynccontextmanager
-    async def connections() -> AsyncIterator[Any]:
-        try:
-            async with pool.connection() as connection:
-                yield connection
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from error
-
-    return connections
+    return Parts(settings, places, store, feed, clock, blobs, Handler(store, clock, blobs), agents, pool.connection)

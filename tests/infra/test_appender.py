@@ -1,41 +1,28 @@
 """The appender when things go wrong: lost connections, an absent database, a full disk, overload."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 import pytest
 
 from domain.envelope import Recorded
-from domain.ports import CommitUnknown, StoreUnavailable, Tracking, VersionConflict
+from domain.ports import CommitUnknown, StoreSilent, StoreUnavailable, Tracking, VersionConflict
 from infra import append_call, arrays, codec
 from infra.event_store import PostgresEventStore
 from tests.proxy import Proxy
 from tests.samples import heartbeat, stream, write
 
+PATIENCE_SECONDS = 1.0
 A, B = stream("a"), stream("b")
-
-
-@pytest.fixture
-async def wire(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proxy]:
-    """A cuttable wire to the server; its folder holds the socket that clients use."""
-    real = parse_qs(urlsplit(postgres_url).query)
-    folder = tmp_path_factory.mktemp("wire")
-    name = f".s.PGSQL.{real['port'][0]}"
-    proxy = Proxy.unix(str(folder / name), str(Path(real["host"][0]) / name))
-    proxy.url = postgres_url.replace(quote(real["host"][0], safe=""), quote(str(folder), safe=""))  # type: ignore[attr-defined]  # the test's own note
-    await proxy.up()
-    yield proxy
-    await proxy.down()
 
 
 @pytest.fixture
 async def cuttable(wire: Proxy) -> AsyncIterator[PostgresEventStore]:
     """A store behind the wire, with little patience; its append statement is prepared, so that one answer is one commit."""
-    store = await PostgresEventStore.open(wire.url, patience_seconds=1.0)  # type: ignore[attr-defined]  # see wire
+    store = await PostgresEventStore.open(wire.url, patience_seconds=PATIENCE_SECONDS)
     await store.append([], Tracking("warm-up", before=0, after=1))
     yield store
     await store.close()
@@ -141,6 +128,26 @@ async def test_an_absent_database_refuses_and_recovers(cuttable: PostgresEventSt
     assert len(await cuttable.append([write(A)])) == 1
     assert len(await cuttable.load(A)) == 1
     assert await versions(store) == [(A, 1)]
+
+
+async def test_who_comes_when_the_outage_is_known_is_refused_at_once(cuttable: PostgresEventStore, wire: Proxy) -> None:
+    """A heartbeat that waited for as long as the first request did would be silence to its runner, which would end its job."""
+    await wire.down()
+    with pytest.raises(StoreUnavailable):
+        await cuttable.append([write(A)])
+    asked_at = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="STO005") as refused:
+        await cuttable.append([write(A)])
+    assert time.monotonic() - asked_at < PATIENCE_SECONDS / 2
+    assert not isinstance(refused.value, StoreSilent)
+    await wire.up()
+    await cuttable.append([write(A)])
+    await wire.down()
+    late = asyncio.create_task(cuttable.append([write(B)]))
+    await asyncio.wait({late}, timeout=0.1)
+    assert not late.done(), "the next outage is waited for again"
+    await wire.up()
+    assert len(await late) == 1
 
 
 async def test_a_short_outage_is_not_seen(cuttable: PostgresEventStore, wire: Proxy) -> None:

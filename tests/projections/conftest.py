@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from domain.ports import EventStore, Feed
+from infra.pool import Pool
 from projections import positions
 from projections.catalogue import VIEWS
 from projections.projector import Projector
@@ -19,10 +19,11 @@ Connect = Callable[[], Any]
 
 
 @pytest.fixture
-async def pool(postgres_url: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
+async def pool(postgres_url: str) -> AsyncIterator[Pool]:
     """Connections to a fresh database, in autocommit mode as the product uses them."""
-    async with AsyncConnectionPool(postgres_url, min_size=1, max_size=4, open=False, kwargs={"autocommit": True}) as opened:
-        yield opened
+    opened = Pool(postgres_url, "views")
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def connect(postgres_url: str) -> Connect:
 
 
 @pytest.fixture
-def projecting(connect: Connect, pool: AsyncConnectionPool[Any]) -> Callable[..., AbstractAsyncContextManager[Projector]]:
+def projecting(connect: Connect, pool: Pool) -> Callable[..., AbstractAsyncContextManager[Projector]]:
     """Runs a projector over a log for as long as the block lasts, which begins when its views have reached the head."""
 
     @asynccontextmanager

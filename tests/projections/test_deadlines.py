@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
+from infra.pool import Pool
 from projections.deadlines import PostgresDeadlines
 from projections.projector import Projector
 from tests.domain.scenario import deadlines
@@ -19,7 +18,7 @@ FAR = timedelta(days=1000)
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_clock_that_runs_is_in_the_view(
-    seed: int, projecting: Callable[..., AbstractAsyncContextManager[Projector]], pool: AsyncConnectionPool[Any]
+    seed: int, projecting: Callable[..., AbstractAsyncContextManager[Projector]], pool: Pool
 ) -> None:
     """What falls due by any instant is what the states say; the earliest is what the reconciler waits for."""
     world = history(seed, 150)

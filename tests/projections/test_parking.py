@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from domain import events as register
 from domain import ids
@@ -17,6 +16,7 @@ from domain.job.events import StepCompleted
 from infra import codec
 from infra.event_store import PostgresEventStore
 from infra.feed import PostgresFeed
+from infra.pool import Pool
 from projections import parking, positions
 from projections.catalogue import VIEWS
 from projections.fold import Folder, fold
@@ -34,7 +34,6 @@ from tests.samples import AT, write
 
 Projecting = Callable[..., AbstractAsyncContextManager[Projector]]
 Connect = Callable[[], Any]
-Pool = AsyncConnectionPool[Any]
 ALL = tuple(VIEWS.values())
 STATUS = VIEWS["status"]
 

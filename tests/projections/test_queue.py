@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from domain import ids
 from domain.envelope import Meta
@@ -16,6 +15,7 @@ from domain.scheduling.matching import Line
 from domain.scheduling.window import Short
 from infra.event_store import PostgresEventStore
 from infra.feed import PostgresFeed
+from infra.pool import Pool
 from projections import positions, queue
 from projections.projector import Projector
 from tests.domain.scenario import NOW, created
@@ -62,7 +62,7 @@ async def test_the_front_of_each_line_and_what_lies_beyond(
 
 
 async def test_reading_on_costs_the_same_under_an_old_snapshot(
-    store: PostgresEventStore, projecting: Projecting, connect: Callable[[], Any], pool: AsyncConnectionPool[Any]
+    store: PostgresEventStore, projecting: Projecting, connect: Callable[[], Any], pool: Pool
 ) -> None:
     """Thousands of rows that an old snapshot keeps in the index lie before the place that is read; none of them is touched."""
     jobs = 3000
@@ -90,7 +90,7 @@ class Both:
         self.pages = feed.pages
 
 
-async def reached(pool: AsyncConnectionPool[Any], position: int) -> None:
+async def reached(pool: Pool, position: int) -> None:
     assert await positions.wait(pool.connection, "queue", position, 60)
 
 

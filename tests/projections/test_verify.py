@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 from uuid import UUID
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from domain.envelope import Recorded
+from infra.pool import Pool
 from projections.catalogue import VIEWS
 from projections.projector import Projector
 from projections.table import Column, Table, View
@@ -16,7 +15,6 @@ from projections.verify import Difference, verify_run, verify_store
 from tests.domain.world import World
 from tests.projections.histories import history
 
-Pool = AsyncConnectionPool[Any]
 ALL = tuple(VIEWS.values())
 TABLES = [(view, table) for view in ALL for table in view.tables]
 OF_RUNS = [(view, table) for view, table in TABLES if table.scope and table.scope != table.key[0]]
