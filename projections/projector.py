@@ -11,8 +11,9 @@ folder, which commits what can be folded, with the parked stream and its error b
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import psycopg
 
@@ -31,7 +32,9 @@ Connect = Callable[[], Awaitable[Connection]]
 PAGE_EVENTS_MAX = 1000
 CACHED_ROWS_MAX = 20_000
 STANDBY_SECONDS = 1.0
-RETRY_SECONDS_MAX = 5.0
+RETRY_SECONDS = 0.5
+LOOK_SECONDS = 1.0
+"""How often the connection is looked at."""
 
 _log = logging.getLogger("ledgermill.projector")
 
@@ -55,16 +58,14 @@ class Projector:
 
     async def run(self) -> None:
         """Work until cancelled. A lost database or a view that was moved by others is met by starting afresh."""
-        pause = 0.1
         while True:
             try:
                 await self._session()
             except Moved:
-                pause = 0.1
+                continue
             except (psycopg.OperationalError, StoreUnavailable, OSError) as error:
                 _log.warning("views stand still: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, RETRY_SECONDS_MAX)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _session(self) -> None:
         """One connection's life."""
@@ -76,7 +77,7 @@ class Projector:
             while not await self._elected(connection):  # noqa: ASYNC110 - a lock in the database tells nobody that it is free
                 await asyncio.sleep(STANDBY_SECONDS)
             await self._renew(connection)
-            await self._follow(connection)
+            await while_connected(connection, self._follow(connection))
         finally:
             await connection.close()
 
@@ -148,6 +149,22 @@ class Projector:
             cache.fill(each)
         for folder, steps in claimed:
             folder.apply(steps)
+
+
+async def while_connected(connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until it ends or its connection is lost, which raises psycopg.OperationalError.
+
+    A database that dies takes the last commits of the views with it (synchronous_commit is off). Where no event follows,
+    nothing would be written that could fail, and the views would stay behind: deadlines too, so that no event ever follows.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({working}, timeout=LOOK_SECONDS))[0]:
+            await connection.execute("SELECT 1", prepare=True)
+        await working
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 def unseen(page: Page, position: int) -> Sequence[Recorded]:

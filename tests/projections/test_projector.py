@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from domain import ids
 from domain.envelope import Meta
 from domain.job.events import LogSegmentStored, StepCompleted
 from domain.ports import NewEvent, StreamWrite
+from infra.pool import Pool
 from projections import positions
 from projections.catalogue import VIEWS
 from projections.projector import Projector
@@ -23,7 +23,6 @@ from tests.projections.histories import history
 from tests.samples import AT
 
 Projecting = Callable[..., AbstractAsyncContextManager[Projector]]
-Pool = AsyncConnectionPool[Any]
 ALL = tuple(VIEWS.values())
 
 
@@ -111,6 +110,24 @@ async def test_a_projector_survives_the_loss_of_its_connection(projecting: Proje
         assert await positions.wait(pool.connection, "status", await world.store.head(), 20)
         found = await verify_store(pool.connection, world.store, (VIEWS["status"],))
     assert found.differences == ()
+
+
+async def test_what_a_dying_database_took_of_the_views_is_folded_again_though_nothing_happens(projecting: Projecting, pool: Pool) -> None:
+    """Its last commits of views may be lost with it; no event has to come before the projector looks."""
+    world = history(seed=5, steps=100)
+    async with projecting(world.store), pool.connection() as connection:
+        whole = [await content(pool, view) for view in ALL]
+        async with connection.transaction():
+            await connection.execute("UPDATE views.view_positions SET position = 0")
+            for table in (table for view in ALL for table in view.tables):
+                await connection.execute(f"DELETE FROM views.{table.name}".encode())
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        for view in ALL:
+            assert await positions.wait(pool.connection, view.name, len(world.log), 20)
+        assert [await content(pool, view) for view in ALL] == whole
 
 
 async def test_two_projectors_apply_each_page_once(connect: Callable[[], Any], projecting: Projecting, pool: Pool) -> None:
