@@ -202,7 +202,7 @@ class Appender:
                 if not self._still_patient(batch, error):
                     return None
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+                pause = min(pause * 2, self._patience / 8, PAUSE_SECONDS_MAX)
         return self._direct
 
     async def _connect(self) -> Connection:
@@ -230,7 +230,7 @@ class Appender:
                 found = await recovery.find(connection, self._shard, batch)
             except (psycopg.Error, StoreUnavailable):
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+                pause = min(pause * 2, self._patience / 8, PAUSE_SECONDS_MAX)
                 continue
             if found is not None:
                 self._answer(batch, found)
