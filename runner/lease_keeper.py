@@ -29,6 +29,8 @@ from runner.problems import LeaseLost, ProtocolError, Refused, Rejected, raise_f
 MARGIN_SECONDS = 5.0
 MARGIN_SHARE = 1 / 6
 RETRY_SECONDS = 1.0
+NEAR_SHARE = 1 / 3
+"""The last part of a lease, in which refusals count: many tries long, because a loaded machine delays or drops some of them."""
 
 
 def deadline(counted_from: float, expires_in_seconds: float) -> float:
@@ -114,7 +116,8 @@ class LeaseKeeper:
             except (ProtocolError, OSError, http.client.HTTPException, msgspec.DecodeError) as error:
                 self.disconnect()
                 self.last_word = f"{type(error).__name__}: {error}"
-                if isinstance(error, Refused | ConnectionRefusedError) and self.until - sent <= 2 * retry_seconds:
+                near = self.until - time.monotonic() <= self.terms.lease * NEAR_SHARE
+                if near and isinstance(error, Refused | ConnectionRefusedError):
                     self.hold_on(min(deadline(sent, self.terms.lease), self.leased_until + self.terms.offline))
                 next_beat = sent + retry_seconds
                 continue

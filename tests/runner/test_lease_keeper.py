@@ -1,0 +1,65 @@
+"""The keeper of a lease whose thread gets its turn late, on a clock of the test's own."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from runner import lease_keeper, wire
+from runner.clock import StoreClock
+from runner.lease_keeper import Gateway, LeaseKeeper, Terms, deadline
+from runner.problems import ProtocolError, Refused, Silent
+
+LATE_SECONDS = 0.25
+"""How much later than it asked for the thread gets its turn; a heartbeat is 0.1 s, a lease 1.2 s."""
+
+
+def kept(monkeypatch: pytest.MonkeyPatch, answer: Callable[[float], ProtocolError], seconds: float, offline: float = 60) -> float | None:
+    """When the lease was lost, None where it was kept for so many seconds. answer: to the renewal that is sent at a moment."""
+    now = 0.0
+    lost: list[float] = []
+    nobody = UUID(int=0)
+    keeper = LeaseKeeper(
+        gateway=Gateway("http://127.0.0.1:1", "", StoreClock()),
+        path="/renew",
+        message=wire.Renew(runner=nobody, attempt=1, epoch=1, lease=nobody),
+        until=deadline(0, 1.2),
+        terms=Terms(lease=1.2, heartbeat=0.1, offline=offline),
+        on_renewed=lambda _until: None,
+        on_orders=lambda _orders: None,
+        on_lost=lambda _reason: lost.append(now),
+    )
+
+    def wait(pause: float) -> bool:
+        nonlocal now
+        now += pause + LATE_SECONDS
+        return now > seconds
+
+    def renew(sent: float) -> Any:
+        raise answer(sent)
+
+    monkeypatch.setattr(lease_keeper.time, "monotonic", lambda: now)
+    monkeypatch.setattr(keeper.stopping, "wait", wait)
+    monkeypatch.setattr(keeper, "renew", renew)
+    keeper.run()
+    return lost[0] if lost else None
+
+
+def test_a_thread_that_is_late_still_hears_the_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every turn comes two heartbeats late: the lease is kept for as long as the control plane refuses."""
+    assert kept(monkeypatch, lambda _sent: Refused("503"), 30) is None
+
+
+def test_refusals_count_until_the_offline_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the end of the lease that was granted."""
+    lost = kept(monkeypatch, lambda _sent: Refused("503"), 30, offline=5)
+    assert lost is not None
+    assert 6 <= lost <= 6.5
+
+
+def test_an_early_refusal_followed_by_silence_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was started again, then a broken network: the lease that was granted decides."""
+    lost = kept(monkeypatch, lambda sent: Refused("503") if sent < 0.5 else Silent("no answer"), 30)
+    assert lost is not None
+    assert lost < 1.2 + LATE_SECONDS
