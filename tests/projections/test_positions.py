@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
+from infra.pool import Pool
 from projections import positions, rows
 from projections.catalogue import VIEWS
 from projections.positions import Moved, Place
@@ -33,7 +33,7 @@ async def costs(connection: AsyncConnection[Any], standing: list[Place]) -> tupl
     return moving, await pages(connection, "SELECT views.place(%s)", standing[0].view)
 
 
-async def test_moving_costs_the_same_under_an_old_snapshot(pool: AsyncConnectionPool[Any], connect: Callable[[], Any]) -> None:
+async def test_moving_costs_the_same_under_an_old_snapshot(pool: Pool, connect: Callable[[], Any]) -> None:
     """Thousands of versions of the places cannot be removed; a move and a look touch few of them."""
     async with await connect() as connection, await connect() as old:
         await positions.prepare(connection, tuple(VIEWS.values()))
