@@ -216,20 +216,25 @@ class Agent:
         self.taken += 1
         answered = min(self.clock.earliest(answer.now), asyncio.get_running_loop().time())
         job = Job(host, lease, deadline(answered, lease.expires_in_seconds), self.obey)
+        earlier = self.jobs.get(lease.message.job)
         self.jobs[lease.message.job] = job
         starting = asyncio.ensure_future(job.reporter.start())  # before anything else of the job, and before the next poll
-        task = asyncio.ensure_future(self.execute(job, starting))
+        task = asyncio.ensure_future(self.execute(job, starting, earlier))
         self.tasks.add(task)
         task.add_done_callback(lambda ended: self.end(ended, starting))
 
-    async def execute(self, job: Job, starting: asyncio.Future[None]) -> None:
-        """One job, whose troubles are its own."""
+    async def execute(self, job: Job, starting: asyncio.Future[None], earlier: Job | None) -> None:
+        """One job, whose troubles are its own. earlier: an attempt of it that is still here; both would use one folder."""
         key = job.message.job
         try:
+            if earlier is not None:
+                earlier.lose("the job was handed out again")
+                await earlier.over.wait()
             await job.run(starting)
         except Exception as error:  # noqa: BLE001 - whatever one job does must not end the others
             sys.stderr.write(f"job {job.message.name}: {type(error).__name__}: {error}\n")
         finally:
+            job.over.set()
             if self.jobs.get(key) is job:
                 del self.jobs[key]
             if job.cells is not None and job.cells.lost():

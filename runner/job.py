@@ -63,6 +63,7 @@ class Job:
         self.steps: StepLoop | None = None
         self.keeper: LeaseKeeper | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
         self.failure = ""
         self.reason = ""
         self.cancelled_early = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from runner_test_gateway import job, step
 
@@ -188,6 +189,30 @@ async def test_a_lost_lease_stops_the_job_and_reports_nothing(bench: Any) -> Non
         await bench.gateway.until(lambda: bench.gateway.polls[-1].free_slots == 1)
         assert processes_of(bench.work) == []
     assert message.job not in bench.gateway.completed
+    assert list((bench.work / "jobs").iterdir()) == []
+
+
+async def test_a_job_that_comes_back_waits_until_its_earlier_attempt_has_left(bench: Any) -> None:
+    """The server has given up the first attempt and hands the job to the same runner: both would use the same folder."""
+    first = job(deaf())
+    again = msgspec.structs.replace(
+        first,
+        attempt=2,
+        epoch=2,
+        lease=uuid4(),
+        definition=job('test ! -e "$RUNNER_TEMP/earlier"; sleep 0.5; echo "$RUNNER_TEMP"/*').definition,
+    )
+    async with bench.agent(slots=2):
+        await bench.gateway.put(first)
+        await says(bench, first)
+        (bench.work / "jobs" / first.job.hex / "_temp" / "earlier").touch()
+        earlier = processes_of(bench.work)
+        bench.gateway.lines[first.job].clear()  # an attempt's log begins with line 1
+        await bench.gateway.put(again)
+        report = await bench.gateway.ended(first.job)
+        assert (report.attempt, report.conclusion) == (2, "success")
+        assert not set(earlier) & set(processes_of(bench.work))
+        await bench.gateway.until(lambda: bench.gateway.polls[-1].free_slots == 2)
     assert list((bench.work / "jobs").iterdir()) == []
 
 
