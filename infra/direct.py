@@ -43,6 +43,7 @@ class Direct:
         self._pgconn = connection.pgconn
         self._prepared: set[bytes] = set()
         self._waiting: asyncio.Future[None] | None = None
+        self._lost: psycopg.OperationalError | None = None
         self._watching: int | None = None
 
     async def run(self, statement: Statement, parameters: Sequence[bytes] = ()) -> list[Any]:
@@ -113,20 +114,23 @@ class Direct:
             busy = self._pgconn.is_busy()
         except psycopg.OperationalError as lost:
             self._unwatch()
-            self._settle(lost)
+            self._lost = lost
+            self._settle()
         else:
             if not busy:
                 self._settle()
 
     async def _wait(self) -> None:
-        """Return when there is an answer, or room in a socket that a statement was too large for. Raises OperationalError."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        await self._waiting
+        """Return when there is an answer, or room in a socket that a statement was too large for. Raises OperationalError.
 
-    def _settle(self, lost: psycopg.OperationalError | None = None) -> None:
-        if self._waiting is None or self._waiting.done():
-            return
-        if lost is None:
+        The loss of the connection may be seen while nobody waits, between two parts of an answer; nothing comes after it.
+        """
+        if self._lost is None:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        if self._lost is not None:
+            raise self._lost
+
+    def _settle(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-        else:
-            self._waiting.set_exception(lost)

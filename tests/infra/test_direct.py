@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -61,6 +62,23 @@ async def test_a_lost_connection_is_an_operational_error(direct: Direct) -> None
         with pytest.raises(psycopg.OperationalError):
             await direct.run(SUICIDE)
         assert direct.connection.closed
+
+
+async def test_a_loss_that_is_seen_while_nobody_waits_is_not_forgotten(direct: Direct) -> None:
+    """The server's last word and the end of the socket may both be taken in before the run goes on: nothing comes after them."""
+    take_in = direct._take_in
+
+    def take_in_all() -> None:
+        for _ in range(10):
+            if direct._watching is not None:
+                take_in()
+                time.sleep(0.02)  # the server's end of it: blocks the loop, so that the run cannot go on in between
+
+    direct._take_in = take_in_all  # type: ignore[method-assign]  # the moment cannot be met from outside
+    with pytest.raises(psycopg.OperationalError):
+        async with asyncio.timeout(5):
+            await direct.run(SUICIDE)
+    assert direct.connection.closed
 
 
 async def test_a_cancelled_run_ends_the_connection(direct: Direct) -> None:
