@@ -20,7 +20,7 @@ from domain.run import admission, advance, call
 from tests.domain.world import DEADLINES, World
 
 HISTORIES = 1000
-STEPS = 25
+STEPS = 18
 REACHED_MIN = 20
 REFUSALS = (
     "not_queued",
