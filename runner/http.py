@@ -1,9 +1,9 @@
 """HTTP/1.1 as the runner needs it: a POST and its whole answer, on connections to one server that are kept open.
 
-A library that can do everything costs the runner a quarter of a second at its start and most of what a report costs
-afterwards. Here is what RFC 9112 asks of a client that sends bodies of known length: answers with a length, in chunks or
-up to the connection's end, interim answers, and a server that closes. It must never send a request twice, unless it left
-on a kept connection that the server closed without a byte of answer: that happens when both change their minds at once.
+A client library that can do everything costs the runner a quarter of a second at its start and most of what a report
+costs afterwards. So answers are read by the parser that the server uses (httptools), and here are the connections. A
+request must never be sent twice, unless it left on a kept connection that the server closed without a byte of answer:
+that happens when both change their minds at once.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ import socket
 import ssl
 import time
 from urllib.parse import urlsplit
+
+import httptools
 
 IDLE_SECONDS = 60.0
 """A kept connection that was idle for longer is not used again: the server may be about to close it."""
@@ -103,7 +105,10 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time. answered: whether a byte of the present answer has come."""
+    """One connection, one request at a time. answered: whether a byte of the present answer has come.
+
+    The methods that begin with `on_` are called by the parser.
+    """
 
     transport: asyncio.Transport
 
@@ -111,7 +116,10 @@ class Connection(asyncio.Protocol):
         self.since = 0.0
         self.answered = False
         self.reusable = False
-        self._received = bytearray()
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._sized = False
+        self._until_end = False
         self._waiting: asyncio.Future[Answer] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,68 +137,46 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self.answered = True
-        self._received += data
-        self._look(ended=False)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self._look(ended=True)
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(DisconnectedError(f"the server closed the connection ({exc or 'end of file'})"))
-
-    def _look(self, *, ended: bool) -> None:
-        """Settle the request when its answer is whole."""
         if self._waiting is None or self._waiting.done():
             self.transport.close()  # nobody asked
             return
+        self.answered = True
         try:
-            answer = self._whole(bytes(self._received), ended=ended)
-        except ValueError as error:
-            self._waiting.set_exception(MalformedError(f"the answer is not HTTP: {error}"))
-            return
-        if answer is not None:
-            self._received.clear()
-            self._waiting.set_result(answer)
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(MalformedError(f"the answer is not HTTP: {error}"))
 
-    def _whole(self, data: bytes, *, ended: bool) -> Answer | None:
-        """The answer in `data`, or None while something is missing. Raises ValueError."""
-        head, end, body = data.partition(b"\r\n\r\n")
-        if not end:
-            return None
-        first, *lines = head.decode("latin-1").split("\r\n")
-        version, _, rest = first.partition(" ")
-        status = int(rest[:3])
-        if not version.startswith("HTTP/1."):
-            raise ValueError(f"{first[:40]!r}")
-        if status < 200:  # an interim answer: the real one follows
-            del self._received[: len(head) + len(end)]
-            return self._whole(body, ended=ended)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.reusable = version != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
-        if status in (204, 304):
-            return status, b""
-        if "chunked" in headers.get("transfer-encoding", "").lower():
-            joined = dechunked(body)
-            return None if joined is None else (status, joined)
-        if "content-length" in headers:
-            length = int(headers["content-length"])
-            return (status, body[:length]) if len(body) >= length else None
-        self.reusable = False
-        return (status, body) if ended else None
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if self._until_end and exc is None:
+            self.on_message_complete()
+        self._fail(DisconnectedError(f"the server closed the connection ({exc or 'end of file'})"))
 
+    def on_message_begin(self) -> None:
+        """An answer begins, perhaps an interim one."""
+        self._body = []
+        self._sized = False
 
-def dechunked(data: bytes) -> bytes | None:
-    """The content of a chunked body, or None while it is not whole. Raises ValueError."""
-    parts: list[bytes] = []
-    at = 0
-    while (line_end := data.find(b"\r\n", at)) >= 0:
-        size = int(data[at:line_end].partition(b";")[0], 16)
-        start = line_end + 2
-        if size == 0:  # what may follow are trailers, up to an empty line
-            return b"".join(parts) if data.find(b"\r\n\r\n", line_end) >= 0 else None
-        if len(data) < start + size + 2:
-            return None
-        parts.append(data[start : start + size])
-        at = start + size + 2
-    return None
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """One of these two tells where the body ends."""
+        self._sized = self._sized or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        """The body follows; without a length it goes up to the connection's end."""
+        self._until_end = not self._sized
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole; after an interim one the real one follows."""
+        status = self._parser.get_status_code()
+        self.reusable = self._parser.should_keep_alive()
+        self._until_end = False
+        if status >= 200 and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result((status, b"".join(self._body)))
+
+    def _fail(self, error: OSError) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)

@@ -136,6 +136,14 @@ async def test_a_request_whose_answer_began_is_not_sent_again(server: World) -> 
     assert len(served.requests) == 2
 
 
+async def test_an_answer_with_a_length_is_whole_or_none(server: World) -> None:
+    """Also where the server says that it will close, and closes early."""
+    served, connections = server
+    served.answers = [[b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf", CLOSE]]
+    with pytest.raises(DisconnectedError):
+        await connections.post("/x", b"1", 5)
+
+
 async def test_what_is_not_http_is_said_so(server: World) -> None:
     """Something else listens there."""
     served, connections = server
