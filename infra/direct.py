@@ -8,6 +8,7 @@ on the same connection if need be: both take its lock.
 """
 
 import asyncio
+import select
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class Direct:
         self._waiting: asyncio.Future[None] | None = None
         self._lost: psycopg.OperationalError | None = None
         self._watching: int | None = None
+        self._more = select.poll()
 
     async def run(self, statement: Statement, parameters: Sequence[bytes] = ()) -> list[Any]:
         """All rows, as tuples. parameters: in binary form. Raises psycopg.Error."""
@@ -88,6 +90,7 @@ class Direct:
     def _watched(self) -> Iterator[None]:
         """Take in what the server says. Left in the middle of an answer, the connection is of no use to anybody."""
         self._watching = self._pgconn.socket
+        self._more.register(self._watching, select.POLLIN)
         asyncio.get_running_loop().add_reader(self._watching, self._take_in)
         try:
             yield
@@ -109,8 +112,11 @@ class Direct:
             self._watching = None
 
     def _take_in(self) -> None:
+        """Take in all that is there. libuv tells of a socket with an error once and never again, so the end must not be left behind."""
         try:
             self._pgconn.consume_input()
+            while self._more.poll(0):
+                self._pgconn.consume_input()
             busy = self._pgconn.is_busy()
         except psycopg.OperationalError as lost:
             self._unwatch()

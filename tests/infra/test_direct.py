@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+import uvloop
 
 from domain.ports import Page
 from infra.connections import connect, session_name
@@ -79,6 +81,26 @@ async def test_a_loss_that_is_seen_while_nobody_waits_is_not_forgotten(direct: D
         async with asyncio.timeout(5):
             await direct.run(SUICIDE)
     assert direct.connection.closed
+
+
+def test_a_server_that_dies_before_it_reads_the_question_is_noticed(postgres_url: str) -> None:
+    """Its last word and the error of the socket come together, and the server's event loop tells of such a socket only once."""
+
+    async def ask() -> None:
+        direct = Direct(await connect(postgres_url, session_name("test")))
+        backend = direct.connection.info.backend_pid
+        await direct.run(ECHO, (bigint(1), b"x"))
+        os.kill(backend, signal.SIGSTOP)
+        run = asyncio.create_task(direct.run(ECHO, (bigint(2), b"y")))
+        await asyncio.sleep(0.02)  # the question is in the socket, and the server stands still
+        os.kill(backend, signal.SIGTERM)
+        os.kill(backend, signal.SIGCONT)
+        with pytest.raises(psycopg.OperationalError):
+            async with asyncio.timeout(5):
+                await run
+        assert direct.connection.closed
+
+    uvloop.run(ask())
 
 
 async def test_a_cancelled_run_ends_the_connection(direct: Direct) -> None:
