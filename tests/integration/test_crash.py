@@ -13,4 +13,4 @@ def test_killing_everything_under_load_loses_nothing(tmp_path: Path) -> None:
     figures = campaign(cycles=3, seed=3, root=tmp_path, nats_silence_seconds=3)
     assert figures["problems"] == []
     assert figures["acknowledged"] == figures["sent"]
-    assert max(figures["in_flight"]) >= 50
+    assert min(figures["in_flight"]) >= 50

@@ -30,6 +30,9 @@ from tests.rigs.server import LEDGERMILL, Server
 RUNS_PER_SECOND = 10
 SLOTS = 80
 JOB_SECONDS = 5
+IN_FLIGHT_MIN = 60
+LOAD_SECONDS_MAX = 30.0
+"""How many jobs are to be in flight before a crash, and how long to wait for them."""
 QUIET_SECONDS_MAX = 90.0
 """How long nothing may change before what is left counts as stuck."""
 WORKFLOW = f"""
@@ -154,7 +157,8 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     in_flight = []
     try:
         for cycle in range(cycles):
-            time.sleep(chance.uniform(3, 8))
+            _wait_for_load(server)
+            time.sleep(chance.uniform(0, 8))
             in_flight.append(_in_progress(server))
             server.kill()
             runner.kill()
@@ -182,6 +186,13 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
         "recovery_seconds": [round(seconds, 2) for seconds in recoveries],
         "problems": problems,
     }
+
+
+def _wait_for_load(server: Api) -> None:
+    """Until enough jobs are in flight for a crash to hurt."""
+    give_up_at = time.monotonic() + LOAD_SECONDS_MAX
+    while _in_progress(server) < IN_FLIGHT_MIN and time.monotonic() < give_up_at:
+        time.sleep(0.1)  # polls another process: there is nothing to wait on
 
 
 def _in_progress(server: Api) -> int:
