@@ -171,10 +171,10 @@ async def trigger(
 async def _registered(handler: Handler, command: RegisterRepository, origin: Origin) -> Repository:
     """The repository's state. To one that is known as it is no command is sent: it would read the stream for its answer."""
     known: Repository | None = await handler.state(command.repository, "repository")
-    if known is None or decide_repository(known, command) is not REPEAT:
-        known = (await handler.handle(command, origin)).state
-    assert known is not None, "a repository cannot refuse to be registered"  # noqa: S101 - a fact, not a check
-    return known
+    if known is not None and decide_repository(known, command) is REPEAT:
+        return known
+    registered: Repository = (await handler.handle(command, origin)).state
+    return registered
 
 
 def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:

@@ -55,13 +55,13 @@ class Client:
         except OSError as error:
             raise (Refused if isinstance(error, ConnectionRefusedError) else Silent)(f"{type(error).__name__}: {error}") from error
         raise_for(status, data)
-        decoded: Any = msgspec.json.decode(data or b"{}", type=answer)
+        decoded = msgspec.json.decode(data or b"{}", type=answer)
         now = getattr(decoded, "now", None)
         if now is not None:
             # A long poll is answered when it ends: the server read its clock just before `received`.
             received = time.monotonic()
             self.clock.align(received if wait_seconds > REQUEST_SECONDS else sent, received, now)
-        return decoded  # type: ignore[no-any-return] # msgspec has checked it
+        return decoded
 
     async def register(self, message: wire.Register) -> wire.Registered:
         """Make this runner known; a repeat gives the same id."""

@@ -66,7 +66,7 @@ def _spec(
     steps: tuple[PlannedStep, ...] = (),
     timeout_seconds: float = 0,
     cancel_timeout_seconds: float = 0,
-    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen, so that all callers may share one
     matrix: dict[str, Any] | None = None,
     continue_on_error: bool = False,
 ) -> JobCreated:

@@ -22,6 +22,7 @@ from domain.ports import StreamWrite, Tracking, VersionConflict
 from domain.run import commands as r
 from domain.run.state import Run
 from domain.workflow import reader
+from tests.domain.machine import push
 from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore
 
 RACES = 10_000
@@ -127,27 +128,9 @@ class Track:
 
     def trigger(self, key: str) -> UUID:
         """A run whose first job is queued."""
-        repository = ids.repository_id("default", "local", "acme/pay")
-        run = ids.run_id("default", key)
-        trigger = r.TriggerRun(
-            run=run,
-            repository=repository,
-            repository_name="acme/pay",
-            workflow=ids.workflow_id("default", repository, "ci.yml"),
-            workflow_path="ci.yml",
-            event="push",
-            ref="refs/heads/main",
-            sha="0" * 40,
-            source="s",
-            source_url="/nowhere",
-            plan=self.plan,
-            payload=self.payload,
-            payload_bytes=2,
-            request="same",
-            workflow_ast=self.workflow,
-        )
+        trigger = push(key, self.workflow, self.plan, self.payload)
         self.send(trigger)
-        return run
+        return trigger.run
 
 
 def fence(job: UUID, epoch: int, runner: UUID = RUNNER) -> tuple[Any, ...]:

@@ -48,6 +48,28 @@ def gathered(text: str, called: str) -> Workflow:
     return workflow
 
 
+def push(key: str, workflow: Workflow, plan: str, payload: str) -> r.TriggerRun:
+    """A push to acme/pay that starts one run. plan, payload: digests of blobs; the payload is `{}`."""
+    repository = ids.repository_id("default", "local", "acme/pay")
+    return r.TriggerRun(
+        run=ids.run_id("default", key),
+        repository=repository,
+        repository_name="acme/pay",
+        workflow=ids.workflow_id("default", repository, "ci.yml"),
+        workflow_path="ci.yml",
+        event="push",
+        ref="refs/heads/main",
+        sha="0" * 40,
+        source="s",
+        source_url="/nowhere",
+        plan=plan,
+        payload=payload,
+        payload_bytes=2,
+        request="same",
+        workflow_ast=workflow,
+    )
+
+
 class Machine:
     """One run, and runners that let each job end as the test says; jobs are named `key` or `key:instance`."""
 
@@ -57,25 +79,8 @@ class Machine:
         workflow = gathered(text, called)
         plan = drive(self.world.blobs.put(msgspec.json.encode(workflow)))
         payload = drive(self.world.blobs.put(b"{}"))
-        repository = ids.repository_id("default", "local", "acme/pay")
-        self.run = ids.run_id("default", key)
-        trigger = r.TriggerRun(
-            run=self.run,
-            repository=repository,
-            repository_name="acme/pay",
-            workflow=ids.workflow_id("default", repository, "ci.yml"),
-            workflow_path="ci.yml",
-            event="push",
-            ref="refs/heads/main",
-            sha="0" * 40,
-            source="s",
-            source_url="/nowhere",
-            plan=plan,
-            payload=payload,
-            payload_bytes=2,
-            request="same",
-            workflow_ast=workflow,
-        )
+        trigger = push(key, workflow, plan, payload)
+        self.run = trigger.run
         self.world.send(trigger)
 
     @property

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -71,10 +71,8 @@ async def test_a_loss_that_is_seen_while_nobody_waits_is_not_forgotten(direct: D
     take_in = direct._take_in
 
     def take_in_all() -> None:
-        for _ in range(10):
-            if direct._watching is not None:
-                take_in()
-                time.sleep(0.02)  # the server's end of it: blocks the loop, so that the run cannot go on in between
+        while direct._watching is not None and select.select([direct._watching], [], [], 0.2)[0]:
+            take_in()  # without giving way, so that the run cannot go on in between
 
     direct._take_in = take_in_all  # type: ignore[method-assign]  # the moment cannot be met from outside
     with pytest.raises(psycopg.OperationalError):
@@ -92,7 +90,7 @@ def test_a_server_that_dies_before_it_reads_the_question_is_noticed(postgres_url
         await direct.run(ECHO, (bigint(1), b"x"))
         os.kill(backend, signal.SIGSTOP)
         run = asyncio.create_task(direct.run(ECHO, (bigint(2), b"y")))
-        await asyncio.sleep(0.02)  # the question is in the socket, and the server stands still
+        await asyncio.sleep(0)  # the question is in the socket, and the server stands still
         os.kill(backend, signal.SIGTERM)
         os.kill(backend, signal.SIGCONT)
         with pytest.raises(psycopg.OperationalError):

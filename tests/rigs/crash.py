@@ -158,7 +158,7 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     try:
         for cycle in range(cycles):
             _wait_for_load(server)
-            time.sleep(chance.uniform(0, 8))
+            time.sleep(chance.uniform(0, 8))  # the crash comes at a moment that nothing tells of
             in_flight.append(_in_progress(server))
             server.kill()
             runner.kill()

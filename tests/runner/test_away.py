@@ -12,7 +12,7 @@ from runner_test_gateway import job, step
 
 from runner import wire
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 1.2
 NUMBERS = "for i in $(seq {first} {last}); do echo $i; sleep 0.03; done"
 
 
@@ -20,7 +20,7 @@ NUMBERS = "for i in $(seq {first} {last}); do echo $i; sleep 0.03; done"
 def short(bench: Any) -> Any:
     """Leases that end soon."""
     bench.gateway.lease_seconds = LEASE_SECONDS
-    bench.gateway.heartbeat_seconds = 0.3
+    bench.gateway.heartbeat_seconds = 0.1
     return bench
 
 

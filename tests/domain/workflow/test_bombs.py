@@ -141,7 +141,6 @@ def milliseconds(work: Callable[[], object]) -> float:
 
     Nor does the heap of the tests that ran before count, through which the collector would walk.
     """
-    time.sleep(0.02)  # a busy neighbour's burst may pass
     gc.freeze()
     try:
         before = time.process_time()
