@@ -6,6 +6,7 @@ import time
 import pytest
 
 from domain.workflow.expressions import ExpressionError, evaluate
+from tests.domain.workflow.random_expressions import Grammar
 
 EXPRESSIONS = 1_000_000
 SECONDS_MAX_EACH = 1.0
@@ -17,41 +18,16 @@ CONTEXTS = {
     },
     "env": {"A": "1", "EMPTY": "", "TEXT": "{0} {1} é " * 5, "JSON": '{"a":[1,{"b":null}]}'},
 }
-LEAVES = [
-    "github",
-    "github.event.labels",
-    "github.*",
-    "github.items",
-    "env",
-    "env.A",
-    "env.TEXT",
-    "env.JSON",
-    "env.x",
-    "1",
-    "-0",
-    "1e400",
-    "NaN",
-]
-LEAVES += ["0x1F", "''", "'a'", "'{0}{1}'", "'[1,[2]]'", "'it''s'", "true", "false", "null", "unknown", "success()"]
-SIGNS = ["==", "!=", "<", "<=", ">", ">=", "&&", "||"]
-CALLS = ["contains", "startsWith", "endsWith", "format", "join", "toJSON", "fromJSON", "case", "nothing"]
-SUFFIXES = [".a", ".name", ".*", "[0]", "[*]", "['b']", "[-1]", "[null]"]
-NOISE = list("()[].,*!<>=&|'\"1ab -+$}{\t\n~@\u00e9\U0001f600")
-
-
-def random_expression(dice: random.Random, depth: int) -> str:
-    """An expression that mostly parses."""
-    shape = dice.random()
-    if depth == 0 or shape < 0.2:
-        return dice.choice(LEAVES)
-    if shape < 0.5:
-        return f"{random_expression(dice, depth - 1)} {dice.choice(SIGNS)} {random_expression(dice, depth - 1)}"
-    if shape < 0.6:
-        return "!" + random_expression(dice, depth - 1)
-    if shape < 0.75:
-        return f"({random_expression(dice, depth - 1)}){dice.choice(SUFFIXES)}"
-    arguments = ", ".join(random_expression(dice, depth - 1) for _ in range(dice.randrange(1, 4)))
-    return f"{dice.choice(CALLS)}({arguments})"
+GRAMMAR = Grammar(
+    leaves=(
+        *("github", "github.event.labels", "github.*", "github.items", "env", "env.A", "env.TEXT", "env.JSON", "env.x"),
+        *("1", "-0", "1e400", "NaN", "0x1F", "''", "'a'", "'{0}{1}'", "'[1,[2]]'", "'it''s'", "true", "false", "null"),
+        *("unknown", "success()"),
+    ),
+    calls=("contains", "startsWith", "endsWith", "format", "join", "toJSON", "fromJSON", "case", "nothing"),
+    suffixes=(".a", ".name", ".*", "[0]", "[*]", "['b']", "[-1]", "[null]"),
+    noise="()[].,*!<>=&|'\"1ab -+$}{\t\n~@\u00e9\U0001f600",
+)
 
 
 @pytest.mark.campaign
@@ -62,10 +38,9 @@ def test_a_million_random_expressions_give_a_value_or_an_error():
     dice = random.Random(seed)
     slowest = (0.0, "")
     for number in range(EXPRESSIONS):
-        text = random_expression(dice, dice.randrange(5))
+        text = GRAMMAR.expression(dice, dice.randrange(5))
         if dice.random() < 0.3:
-            place = dice.randrange(len(text) + 1)
-            text = text[:place] + dice.choice(NOISE) + text[place + dice.randrange(2) :]
+            text = GRAMMAR.fault(dice, text)
         began = time.process_time()
         try:
             evaluate(text, CONTEXTS, {"success": lambda: True})

@@ -17,6 +17,7 @@ import pytest
 
 from domain.workflow.expressions import ExpressionError, evaluate
 from domain.workflow.values import kind
+from tests.domain.workflow.random_expressions import Grammar
 from tests.domain.workflow.test_expressions_shared import same
 
 HERE = Path(__file__).parent / "npm"
@@ -34,57 +35,25 @@ CONTEXTS: dict[str, Any] = {
     "steps": {"a": {"outcome": "success", "outputs": {"k": "v"}}, "b": {"outcome": "failure", "outputs": {}}},
 }
 FUNCTIONS = {"success": True, "failure": False, "always": True, "cancelled": False}
-LEAVES = (
-    *("github", "github.ref", "github.event", "github.Event.labels", "github['event'].n", "matrix.list", "matrix.node", "matrix.*", "env"),
-    *("env.A", "env.EMPTY", "env.HEX", "env.T", "env.JSON", "env.TEXT", "steps.*.outcome", "steps.a.outputs", "steps['B']", "nobody"),
-    *(
-        "0",
-        "-0",
-        "1",
-        "-1.5",
-        "1e3",
-        "0x1F",
-        "0o17",
-        "NaN",
-        "Infinity",
-        "-Infinity",
-        "''",
-        "'a'",
-        "'A'",
-        "'1'",
-        "' 1 '",
-        "'true'",
-        "'{0}-{1}'",
+GRAMMAR = Grammar(
+    leaves=(
+        *("github", "github.ref", "github.event", "github.Event.labels", "github['event'].n", "matrix.list", "matrix.node", "matrix.*"),
+        *("env", "env.A", "env.EMPTY", "env.HEX", "env.T", "env.JSON", "env.TEXT", "steps.*.outcome", "steps.a.outputs", "steps['B']"),
+        *("nobody", "0", "-0", "1", "-1.5", "1e3", "0x1F", "0o17", "NaN", "Infinity", "-Infinity", "''", "'a'", "'A'", "'1'", "' 1 '"),
+        *("'true'", "'{0}-{1}'", "'[1,\"a\",null]'", "'it''s'", "true", "false", "TRUE", "null"),
+        *("success()", "failure()", "always()", "cancelled()"),
     ),
-    *("'[1,\"a\",null]'", "'it''s'", "true", "false", "TRUE", "null", "success()", "failure()", "always()", "cancelled()"),
+    calls=("contains", "startsWith", "ENDSWITH", "format", "join", "toJSON", "fromJSON", "case"),
+    suffixes=(".a", ".name", ".*", "[0]", "[*]", "['k']", "[-1]", "[1.9]", "[null]", "[true]", ".*.name"),
+    noise="()[].,*!<>=&|'\"1a -+$",
 )
-SIGNS = ("==", "!=", "<", "<=", ">", ">=", "&&", "||")
-CALLS = ("contains", "startsWith", "ENDSWITH", "format", "join", "toJSON", "fromJSON", "case")
-SUFFIXES = (".a", ".name", ".*", "[0]", "[*]", "['k']", "[-1]", "[1.9]", "[null]", "[true]", ".*.name")
-NOISE = "()[].,*!<>=&|'\"1a -+$"
-
-
-def expression(dice: random.Random, depth: int) -> str:
-    """One that mostly parses, of all the language's parts."""
-    shape = dice.random()
-    if depth == 0 or shape < 0.15:
-        return dice.choice(LEAVES)
-    if shape < 0.5:
-        return f"{expression(dice, depth - 1)} {dice.choice(SIGNS)} {expression(dice, depth - 1)}"
-    if shape < 0.58:
-        return "!" + expression(dice, depth - 1)
-    if shape < 0.7:
-        return f"({expression(dice, depth - 1)}){dice.choice(SUFFIXES)}"
-    arguments = ", ".join(expression(dice, depth - 1) for _ in range(dice.randrange(1, 4)))
-    return f"{dice.choice(CALLS)}({arguments})"
 
 
 def fresh(dice: random.Random) -> str:
     """A random expression; one in ten has a fault put into it."""
-    text = expression(dice, dice.randrange(1, 4))
+    text = GRAMMAR.expression(dice, dice.randrange(1, 4))
     if dice.random() < 0.1:
-        place = dice.randrange(len(text) + 1)
-        text = text[:place] + dice.choice(NOISE) + text[place + dice.randrange(2) :]
+        text = GRAMMAR.fault(dice, text)
     return text if text.strip() else "''"  # on an empty expression, which is null, the library falls over
 
 
