@@ -37,7 +37,7 @@ AGGREGATES: dict[str, Aggregate] = {
     ),
     "runner": Aggregate(
         lambda state, command, _meta: runner_pool.decide(state, command),
-        lambda _stream, state, event, _meta: runner_pool.evolve(state, event),
+        lambda _stream, state, event, meta: runner_pool.evolve(state, event, meta.tenant),
     ),
     "concurrency": Aggregate(
         lambda state, command, _meta: concurrency.decide(state, command),

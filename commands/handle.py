@@ -107,7 +107,7 @@ class Handler:
                     for stream in conflict.streams:
                         self._streams.forget(stream)
                     continue
-                return [self._outcome(unit, c, r, recorded) for (c, _), r in zip(orders, refusals, strict=True)]
+                return [self._outcome(unit, c, o, r, recorded) for (c, o), r in zip(orders, refusals, strict=True)]
         raise VersionConflict([stream for _, stream in sorted(wanted)])
 
     @contextmanager
@@ -136,6 +136,10 @@ class Handler:
         It may be behind what another process appended and this one has not heard (`hear`); commands decide on the latest.
         """
         return (await self._streams.get(kind, stream)).state
+
+    async def own(self, tenant: str, stream: UUID, kind: str) -> Any:
+        """As `state`; None too where the stream is another tenant's. What a request names is looked up by this."""
+        return (await self._streams.get(kind, stream)).seen_by(tenant)
 
     async def latest(self, stream: UUID, kind: str) -> Any:
         """As `state`, with all that is in the log now."""
@@ -170,11 +174,11 @@ class Handler:
                 listener(recorded)
         return recorded
 
-    def _outcome(self, unit: Unit, command: Any, refusal: Refusal | None, recorded: tuple[Recorded, ...]) -> Outcome:
+    def _outcome(self, unit: Unit, command: Any, origin: Origin, refusal: Refusal | None, recorded: tuple[Recorded, ...]) -> Outcome:
         kind, target = catalogue.target(command)
         stream = unit.touched.get(target) or Stream(kind, target)
         position = max(stream.position, recorded[-1].position if recorded else 0)
-        return Outcome(position, recorded, refusal, stream.state)
+        return Outcome(position, recorded, refusal, stream.seen_by(origin.tenant))
 
 
 def _meta(origin: Origin, now: datetime) -> Meta:

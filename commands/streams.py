@@ -24,6 +24,8 @@ ENDED_JOBS_MAX = 500
 class Stream(msgspec.Struct, frozen=True, gc=False):
     """A stream folded up to `version`. position: of its last event in the log. fresh: just read, not from the cache.
 
+    tenant: whose it is, as its first event says; "": there is none yet.
+
     pending: events decided on and not yet appended; they are folded into `state` already.
     """
 
@@ -32,8 +34,13 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
     state: Any = None
     version: int = 0
     position: int = 0
+    tenant: str = ""
     fresh: bool = False
     pending: tuple[NewEvent, ...] = ()
+
+    def seen_by(self, tenant: str) -> Any:
+        """The state, None for another tenant: to it there is no such stream."""
+        return self.state if self.tenant in ("", tenant) else None
 
     def with_recorded(self, events: Sequence[Recorded]) -> "Stream":
         """The stream after committed events."""
@@ -52,6 +59,7 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
             state,
             last.version if last else self.version,
             last.position if last else self.position,
+            self.tenant or (events[0].meta.tenant if events else ""),
             fresh=True,
         )
 
@@ -60,11 +68,12 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
         state, evolve = self.state, AGGREGATES[self.kind].evolve
         for event in events:
             state = evolve(self.id, state, event.data, event.meta)
-        return msgspec.structs.replace(self, state=state, pending=(*self.pending, *events))
+        tenant = self.tenant or (events[0].meta.tenant if events else "")
+        return msgspec.structs.replace(self, state=state, tenant=tenant, pending=(*self.pending, *events))
 
     def committed(self, position: int) -> "Stream":
         """The stream once its pending events are in the log; position: of the last of them."""
-        return Stream(self.kind, self.id, self.state, self.version + len(self.pending), position)
+        return Stream(self.kind, self.id, self.state, self.version + len(self.pending), position, self.tenant)
 
 
 class Streams:

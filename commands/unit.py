@@ -79,9 +79,12 @@ class Unit:
         if follows:
             await self._claim(catalogue.place(kind, stream_id))
         stream = await self._stream(kind, stream_id, opening=type(command) in catalogue.OPENING)
-        command = await self._enrich(command, stream.state)
+        state = stream.seen_by(meta.tenant)
+        if state is not stream.state:
+            return self._hidden(kind, command, meta, follows=follows)
+        command = await self._enrich(command, state)
         meta = _located(meta, stream, command)
-        verdict = catalogue.AGGREGATES[kind].decide(stream.state, command, meta)
+        verdict = catalogue.AGGREGATES[kind].decide(state, command, meta)
         if _answers_without_events(verdict) and not stream.fresh and not stream.pending:
             stream = await self._streams.refresh(stream)
             self.touched[stream_id] = stream
@@ -93,6 +96,16 @@ class Unit:
             return verdict
         await self._carry_out(stream, verdict, meta)
         return None
+
+    @staticmethod
+    def _hidden(kind: str, command: Any, meta: Meta, *, follows: bool) -> Refusal:
+        """The answer where the stream is another tenant's: what it would be if there were none. Nothing is written."""
+        verdict = catalogue.AGGREGATES[kind].decide(None, command, meta)
+        if not isinstance(verdict, Refusal):
+            verdict = Refusal("not_yours", f"this {kind} cannot be had", state="absent")
+        if follows:
+            raise ConsequenceRefused(verdict)
+        return msgspec.structs.replace(verdict, evidence=())
 
     async def _carry_out(self, stream: Stream, decision: Decision, meta: Meta) -> None:
         """Take in the events; then the decision's own commands, then what the process managers make of the events."""

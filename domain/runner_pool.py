@@ -55,9 +55,10 @@ RunnerEvent = RunnerRegistered | RunnerOnline | RunnerOffline | RunnerPaused | R
 
 
 class Runner(msgspec.Struct, frozen=True, gc=False):
-    """A runner's state. duty: "active", "paused", "draining" or "retired"."""
+    """A runner's state. duty: "active", "paused", "draining" or "retired". tenant: whose it is."""
 
     facts: RunnerRegistered
+    tenant: str = ""
     online: bool = False
     duty: str = "active"
 
@@ -111,10 +112,10 @@ def _register(state: Runner | None, command: RegisterRunner) -> Decision | Refus
     return REPEAT if known else Decision((facts,))
 
 
-def evolve(state: Runner | None, event: RunnerEvent) -> Runner:
+def evolve(state: Runner | None, event: RunnerEvent, tenant: str = "") -> Runner:
     """How each event changes a runner."""
     if isinstance(event, RunnerRegistered):
-        return Runner(event) if state is None else replace(state, facts=event, duty="active")
+        return Runner(event, tenant) if state is None else replace(state, facts=event, duty="active")
     assert state is not None, "a runner's stream begins with RunnerRegistered"  # noqa: S101 - a fact, not a check
     match event:
         case RunnerOnline():

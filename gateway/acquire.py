@@ -48,7 +48,6 @@ class Acquiring:
         presence: Presence,
         *,
         refusals: Refusals,
-        tenant: str,
         lease_seconds: float,
         accept_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -58,7 +57,6 @@ class Acquiring:
         self._messages = messages
         self._presence = presence
         self._refusals = refusals
-        self._tenant = tenant
         self._lease_seconds = lease_seconds
         self._accept_seconds = accept_seconds
         self._monotonic = monotonic
@@ -68,17 +66,17 @@ class Acquiring:
 
     async def poll(self, request: Request, body: wire.Acquire) -> Reply:
         """Answer one `acquire`."""
-        runner: Runner | None = await self._handler.state(body.runner, "runner")
+        runner: Runner | None = await self._handler.own(request.identity.tenant, body.runner, "runner")
         if runner is None:
             raise problem(404, "runner_not_found", f"there is no runner {body.runner}", hint="register again")
         if runner.duty == "retired":
             raise problem(409, "runner_retired", f"runner {runner.facts.name} was removed", hint="register it under a new registration")
-        origin = Origin(self._tenant, f"runner:{body.runner}", request.identity.token, ids.command_id("request", request.request_id))
+        origin = Origin(runner.tenant, f"runner:{body.runner}", request.identity.token, ids.command_id("request", request.request_id))
         await self._check_slots(runner, body, origin)
         await self._presence.arrived(body.runner, origin, online=runner.online)
-        await self._report_lost(body)
+        await self._report_lost(body, runner.tenant)
         facts = runner.facts if runner.duty == "active" else replace(runner.facts, slots=0)
-        poll = self.ready.open(body.runner, facts.name, facts.labels, self._free(body, facts.slots))
+        poll = self.ready.open(body.runner, facts.name, facts.labels, self._free(body, facts.slots), runner.tenant)
         try:
             orders = await self._wait(request, body, poll, facts.slots)
         finally:
@@ -126,7 +124,7 @@ class Acquiring:
     async def take(self, pairs: Sequence[tuple[ReadyJob, Poll]]) -> list[Outcome]:
         """Put AcquireJob to these jobs for these polls' runners, all in one append."""
         return await self._handler.handle_each(
-            [(self.acquire(job.job, poll), Origin(job.line.tenant, f"runner:{poll.runner}")) for job, poll in pairs]
+            [(self.acquire(job.job, poll), Origin(poll.tenant, f"runner:{poll.runner}")) for job, poll in pairs]
         )
 
     async def look(self, job: UUID) -> JobState | None:
@@ -174,7 +172,7 @@ class Acquiring:
         ends = self._monotonic() + min(max(body.wait_seconds, 0), POLL_SECONDS_MAX)
         while True:
             poll.news.clear()
-            recheck = await self._report_lost(body)
+            recheck = await self._report_lost(body, poll.tenant)
             orders = await self.orders(body.runner, body.jobs, over)
             now = self._monotonic()
             fresh = [order for order in orders if now - self._delivered.get(order.order, -ORDER_REPEAT_SECONDS) >= ORDER_REPEAT_SECONDS]
@@ -200,7 +198,7 @@ class Acquiring:
         if len(self._delivered) > 1000:
             self._delivered = {order: at for order, at in self._delivered.items() if now - at < ORDER_REPEAT_SECONDS}
 
-    async def _report_lost(self, body: wire.Acquire) -> float:
+    async def _report_lost(self, body: wire.Acquire, tenant: str) -> float:
         """Report the leases that the runner does not name; returns in how many seconds to look again."""
         recheck = POLL_SECONDS_MAX
         for lease in self.leases.of(body.runner):
@@ -212,17 +210,17 @@ class Acquiring:
             else:
                 # One that never began was in an answer that did not arrive: that costs no attempt.
                 state: JobState | None = await self._handler.state(lease.job, "job")
-                await self._lost(lease, "not_started" if isinstance(state, Acquired) else "runner_restarted")
+                await self._lost(lease, tenant, "not_started" if isinstance(state, Acquired) else "runner_restarted")
         return recheck
 
     async def _give_back(self, granted: list[Acquired]) -> None:
         for state in granted:
             lease = state.lease
-            await self._lost(HeldLease(state.life.job, lease.runner, lease.attempt, lease.epoch, 0, 0), "not_started")
+            await self._lost(HeldLease(state.life.job, lease.runner, lease.attempt, lease.epoch, 0, 0), state.life.tenant, "not_started")
 
-    async def _lost(self, lease: HeldLease, reason: str) -> None:
+    async def _lost(self, lease: HeldLease, tenant: str, reason: str) -> None:
         with contextlib.suppress(StreamUnreadable):  # the runner's other jobs do not depend on it
-            await self._handler.handle(ReportLost(lease.job, epoch=lease.epoch, reason=reason), Origin(self._tenant, "system:gateway"))
+            await self._handler.handle(ReportLost(lease.job, epoch=lease.epoch, reason=reason), Origin(tenant, "system:gateway"))
 
     def _wake(self, runner: UUID) -> None:
         poll = self.ready.polls.get(runner)

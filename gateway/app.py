@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from gateway.auth import Identity, Role, Tokens
+from gateway.auth import Identity, Tokens, authorise
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
 from gateway.problems import MEDIA_TYPE, body, from_exception, problem
 
@@ -45,7 +45,8 @@ class App:
             await self._serve_rest(scope, receive, answer)
             return
         route, params = found
-        identity = self._authenticated(scope, route.role)
+        identity = self._authenticated(scope)
+        authorise(identity, route.least)
         request = Request(scope, receive, identity, answer.request_id, params)
         try:
             await self._serve_route(route, request, answer)
@@ -66,10 +67,11 @@ class App:
         state = scope.setdefault("state", {})
         state["request_id"] = answer.request_id
         if scope["path"] not in PUBLIC:
-            state["identity"] = self._authenticated(scope, "admin")
+            state["identity"] = identity = self._authenticated(scope)
+            authorise(identity, "viewer")
         await self._rest(scope, bounded(receive, REST_BYTES_MAX), answer)
 
-    def _authenticated(self, scope: Scope, role: Role) -> Identity:
+    def _authenticated(self, scope: Scope) -> Identity:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), None)
         identity = self._tokens.identify(authorization)
         if identity is None:
@@ -79,10 +81,6 @@ class App:
                 "not_authenticated",
                 what,
                 hint="send Authorization: Bearer with the text of DATA/token, as `ledgermill --data DATA` does",
-            )
-        if identity.role != role:
-            raise problem(
-                403, "wrong_role", f"this needs a token of role {role}, the one given has role {identity.role}", hint=ROLE_HINTS[role]
             )
         return identity
 
@@ -97,12 +95,6 @@ class App:
         if status == 413:
             headers.append((b"connection", b"close"))
         await answer.reply(Reply(status, body(shown, answer.request_id), tuple(headers), MEDIA_TYPE.encode()))
-
-
-ROLE_HINTS: dict[Role, str] = {
-    "admin": "use the token in DATA/token",
-    "runner": "use the token in DATA/runner-token",
-}
 
 
 class Answer:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from domain.envelope import Recorded
 from domain.job import events as e
-from domain.ports import EventStore
 from gateway.problems import problem
+from gateway.tenant_log import TenantLog
 
 TERMINAL = (e.JobSucceeded, e.JobFailed, e.JobTimedOut, e.JobCancelled, e.JobSkipped)
 ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut)
@@ -40,10 +40,10 @@ class Attempts:
         return self.done or attempt <= self.over or attempt < self.last
 
 
-async def attempts_of(store: EventStore, job: UUID) -> Attempts:
+async def attempts_of(log: TenantLog, job: UUID) -> Attempts:
     """The attempts of a job; 404 where there is no such job."""
     attempts = Attempts()
-    attempts.apply(await store.load(job))
+    attempts.apply(await log.load(job))
     if not attempts.exists:
         raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
     return attempts

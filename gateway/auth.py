@@ -1,8 +1,8 @@
-"""Who is asking: bearer tokens of the data directory, and the two roles they stand for.
+"""Who is asking: bearer tokens of the data directory, and the identities they stand for.
 
 A server keeps two tokens in its data directory, each in a file of mode 0600: `token` (role admin: people and the CLI)
-and `runner-token` (role runner: the runner protocol only). Only their SHA-256 digests stay in memory, compared in
-constant time. The actor that events name is an opaque id, never a person.
+and `runner-token` (role runner: the runner protocol only). Both belong to the first tenant. Only their SHA-256 digests
+stay in memory, compared in constant time. The actor that events name is an opaque id, never a person.
 
 It must never write a token to a log, an event or an answer.
 """
@@ -12,22 +12,41 @@ import hmac
 import os
 import secrets
 from pathlib import Path
-from typing import Literal
 
 import msgspec
+
+from domain.access import FIRST_TENANT, Least, Role, may
+from gateway.problems import problem
 
 ADMIN_FILE = "token"
 RUNNER_FILE = "runner-token"
 
-Role = Literal["admin", "runner"]
 
-
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token)."""
 
+    tenant: str
     role: Role
     actor: str
     token: str
+
+
+def authorise(identity: Identity, least: Least) -> None:
+    """Nothing where the identity may use what needs this role; else 403."""
+    if not may(identity.role, identity.tenant, least):
+        raise problem(
+            403, "wrong_role", f"this needs a token of role {least}, the one given has role {identity.role}", hint=ROLE_HINTS[least]
+        )
+
+
+ROLE_HINTS: dict[Least, str] = {
+    "viewer": "a runner's token opens the runner protocol only; make another one with ledgermill token create",
+    "developer": "ask an admin for a token: ledgermill token create --role developer",
+    "maintainer": "ask an admin for a token: ledgermill token create --role maintainer",
+    "admin": "use the token in DATA/token, or one that was made with ledgermill token create --role admin",
+    "operator": "this is about all tenants: use the token in DATA/token of the server",
+    "runner": "use the token in DATA/runner-token, or register the runner: ledgermill runner register",
+}
 
 
 class Tokens:
@@ -35,10 +54,11 @@ class Tokens:
 
     def __init__(self, *, admin: str, runner: str) -> None:
         self._known: list[tuple[bytes, Identity]] = []
-        for role, token in (("admin", admin), ("runner", runner)):
+        given: tuple[tuple[Role, str], ...] = (("admin", admin), ("runner", runner))
+        for role, token in given:
             digest = hashlib.sha256(token.encode()).digest()
             name = digest.hex()[:12]
-            self._known.append((digest, Identity(role=role, actor=f"{role}-{name}", token=name)))  # type: ignore[arg-type]  # the two literals above
+            self._known.append((digest, Identity(tenant=FIRST_TENANT, role=role, actor=f"{role}-{name}", token=name)))
 
     def identify(self, authorization: bytes | str | None) -> Identity | None:
         """The caller behind an Authorization header's value, or None where it is missing or wrong."""

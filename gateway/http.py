@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.auth import Identity, Role
+from domain.access import Least
+from gateway.auth import Identity
 from gateway.problems import ProblemError, problem
 
 Message = MutableMapping[str, Any]
@@ -131,14 +132,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One hot route. path: with `{id}` for ids. body: type of the JSON body. stream: sends by itself instead of handle.
+    """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body.
 
-    sends: media types of what a stream sends. more_answers: what other statuses than `status` mean.
+    stream: sends by itself instead of handle. sends: media types of what a stream sends. more_answers: what other statuses
+    than `status` mean.
     """
 
     method: str
     path: str
-    role: Role
+    least: Least
     summary: str
     handle: Handle | None = None
     stream: Stream | None = None

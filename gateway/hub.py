@@ -45,16 +45,19 @@ class Follower:
 
 
 class Hub:
-    """One event loop's followers, by the id (run or job; None: everything) that they follow. position: how far the feed has come."""
+    """One event loop's followers, by what they follow: the id of a run or job, or all of a tenant by its name.
+
+    position: how far the feed has come.
+    """
 
     def __init__(self, position: int = 0) -> None:
         self.position = position
         self.closed = False
-        self._followers: dict[UUID | None, set[Follower]] = {}
+        self._followers: dict[UUID | str | None, set[Follower]] = {}
 
     @contextmanager
-    def follow(self, key: UUID | None) -> Iterator[Follower]:
-        """Follow a run (its jobs' events too), a job, or everything (None)."""
+    def follow(self, key: UUID | str) -> Iterator[Follower]:
+        """Follow a run (its jobs' events too), a job, or all of a tenant, by its name."""
         follower = Follower(self.position)
         self._followers.setdefault(key, set()).add(follower)
         try:
@@ -71,7 +74,7 @@ class Hub:
         if not self._followers:
             return
         for event in page.events:
-            for key in {event.stream, event.meta.correlation, None}:
+            for key in {event.stream, event.meta.correlation, event.meta.tenant}:
                 for follower in self._followers.get(key, ()):
                     follower.put(event)
 

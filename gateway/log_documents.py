@@ -15,6 +15,7 @@ from gateway.byte_range import ByteRange, asked
 from gateway.http import Parameter, Request, Route, Send
 from gateway.ports import Logs
 from gateway.problems import ProblemError, problem
+from gateway.tenant_log import TenantLog
 
 RECORDS, TEXT = b"application/x-ndjson", b"text/plain; charset=utf-8"
 PARAMETERS = (
@@ -48,7 +49,7 @@ class LogDocuments:
             Route(
                 method="GET",
                 path="/api/v1/jobs/{id}/logs",
-                role="admin",
+                least="viewer",
                 summary="The log of an attempt",
                 stream=self.document,
                 sends=(TEXT.decode(), RECORDS.decode()),
@@ -60,7 +61,7 @@ class LogDocuments:
     async def document(self, request: Request, send: Send) -> None:
         """All of it, the lines that the query names, or the bytes that Range names."""
         job = request.params[0]
-        attempt = request.number("attempt", (await attempts_of(self._store, job)).last)
+        attempt = request.number("attempt", (await attempts_of(TenantLog(self._store, request.identity.tenant), job)).last)
         records = b"json" in request.headers.get(b"accept", b"")
         wanted = asked(request.headers)
         if wanted is not None and not request.query.keys() & {"from_line", "to_line", "grep"}:

@@ -25,13 +25,11 @@ class Presence:
     def __init__(
         self,
         handler: Handler,
-        tenant: str,
         silent_seconds: float,
         polling: Callable[[UUID], bool],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._handler = handler
-        self._tenant = tenant
         self._silent_seconds = silent_seconds
         self._polling = polling
         self._monotonic = monotonic
@@ -87,5 +85,6 @@ class Presence:
     async def _note_gone(self, runner: UUID, reason: str) -> None:
         """Offline; an ephemeral runner for good, because it never comes back under this identity."""
         state: Runner | None = await self._handler.state(runner, "runner")
-        change: Literal["retire", "offline"] = "retire" if state is not None and state.facts.ephemeral else "offline"
-        await self._handler.handle(NoteRunner(runner, change, reason), Origin(self._tenant, "system:presence"))
+        if state is not None:
+            change: Literal["retire", "offline"] = "retire" if state.facts.ephemeral else "offline"
+            await self._handler.handle(NoteRunner(runner, change, reason), Origin(state.tenant, "system:presence"))

@@ -53,23 +53,28 @@ class QueueView(Protocol):
 class Poll:
     """One runner's open poll. granted: acquired for it and not yet answered; news: set when there is something to say."""
 
-    def __init__(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, since: int) -> None:
+    def __init__(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, *, since: int, tenant: str) -> None:
         self.runner = runner
         self.name = name
         self.labels = labels
         self.slots = slots
         self.since = since
+        self.tenant = tenant
         self.granted: list[Acquired] = []
         self.in_flight = 0
         self.news = asyncio.Event()
         self.closed = False
         self.failed: StoreUnavailable | None = None
-        self.poller_labels = frozenset(labels)
+        self._labels = frozenset(labels)
 
     @property
     def free(self) -> int:
         """Slots that a further match may use."""
         return 0 if self.closed else self.slots - self.in_flight - len(self.granted)
+
+    def poller(self) -> Poller:
+        """As a match sees it."""
+        return Poller(self.runner, self._labels, self.free, self.since, self.tenant)
 
 
 class ReadyJobs:
@@ -112,13 +117,13 @@ class ReadyJobs:
         self._window.begin(*await self._view.first(FIRST_LINE_JOBS), FIRST_LINE_JOBS)
         self._plan()
 
-    def open(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int) -> Poll:
+    def open(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, tenant: str) -> Poll:
         """A runner waits. An older poll of the same runner ends at once, without a job."""
         older = self._polls.get(runner)
         if older is not None:
             self._end(older)
         self._polls_opened += 1
-        poll = Poll(runner, name, labels, slots, self._polls_opened)
+        poll = Poll(runner, name, labels, slots, since=self._polls_opened, tenant=tenant)
         self._polls[runner] = poll
         self._plan()
         return poll
@@ -177,7 +182,7 @@ class ReadyJobs:
 
     def _pairs(self, coming: Sequence[ReadyJob]) -> list[tuple[ReadyJob, Poll]]:
         """The matches of this moment; coming: see Window.pairs."""
-        waiting = [Poller(poll.runner, poll.poller_labels, poll.free, poll.since) for poll in self._polls.values() if poll.free > 0]
+        waiting = [poll.poller() for poll in self._polls.values() if poll.free > 0]
         if not waiting:
             return []
         return [(job, self._polls[poller.runner]) for job, poller in self._window.pairs(waiting, coming)]

@@ -5,10 +5,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
 from gateway import problems
+from gateway.api.reads import LEAST, Reading
+from gateway.auth import authorise
 from gateway.http import Route
 
 TITLE = "Ledgermill"
@@ -25,12 +28,17 @@ class Health(msgspec.Struct, frozen=True):
     parked_streams: int = 0
 
 
-def rest(routers: Sequence[APIRouter], hot: Sequence[Route], health: Callable[[], Awaitable[Health]]) -> FastAPI:
-    """The FastAPI application behind the table."""
+def rest(routers: Sequence[APIRouter], hot: Sequence[Route], reading: Reading, health: Callable[[], Awaitable[Health]]) -> FastAPI:
+    """The FastAPI application behind the table. Raises TypeError where a route does not name the role that it needs."""
     app = FastAPI(title=TITLE, version=release(), redoc_url=None, swagger_ui_oauth2_redirect_url=None)
+    app.state.reading = reading
+    guarded = [Depends(authorised)]
     problems.install(app)
     for router in routers:
-        app.include_router(router)
+        for route in router.routes:
+            if not isinstance(route, APIRoute) or LEAST not in (route.openapi_extra or {}):
+                raise TypeError(f"{route} does not name the least role that it needs: openapi_extra=least(...)")
+        app.include_router(router, dependencies=guarded)
 
     @app.get("/healthz", summary="Whether this process is alive", tags=["health"])
     async def healthz() -> dict[str, str]:
@@ -53,6 +61,11 @@ def rest(routers: Sequence[APIRouter], hot: Sequence[Route], health: Callable[[]
     return app
 
 
+async def authorised(request: Request) -> None:
+    """Each route of FastAPI's names its least role; this is where it is asked for."""
+    authorise(request.state.identity, request.scope["route"].openapi_extra[LEAST])
+
+
 def add_hot(document: dict[str, Any], hot: Sequence[Route]) -> None:
     """Describe the hot routes in an OpenAPI document."""
     kinds = [kind for route in hot for kind in (route.body, route.answers) if kind is not None]
@@ -65,7 +78,8 @@ def add_hot(document: dict[str, Any], hot: Sequence[Route]) -> None:
     for route in hot:
         described: dict[str, Any] = {
             "summary": route.summary,
-            "tags": ["runner protocol" if route.role == "runner" else "api"],
+            "tags": ["runner protocol" if route.least == "runner" else "api"],
+            LEAST: route.least,
             "responses": {str(route.status): {"description": "Done"}, "default": problem},
         }
         if "{id}" in route.path:

@@ -57,7 +57,6 @@ class RunnerProtocol:
         presence: Presence,
         *,
         refusals: Refusals,
-        tenant: str,
         terms: Terms,
     ) -> None:
         self._handler = handler
@@ -66,7 +65,6 @@ class RunnerProtocol:
         self._acquiring = acquiring
         self._presence = presence
         self._refusals = refusals
-        self._tenant = tenant
         self._terms = terms
 
     def routes(self) -> list[Route]:
@@ -85,7 +83,7 @@ class RunnerProtocol:
             Route(
                 method="POST",
                 path=f"/runner/v1/{path}",
-                role="runner",
+                least="runner",
                 summary=summary,
                 handle=handle,
                 body=body,
@@ -97,7 +95,7 @@ class RunnerProtocol:
 
     async def register(self, request: Request, body: wire.Register) -> Reply:
         """Make a runner known; a repeat gives the same runner."""
-        runner = ids.runner_id(self._tenant, body.registration)
+        runner = ids.runner_id(request.identity.tenant, body.registration)
         facts = asdict(body)
         del facts["registration"]
         await self._handle(RegisterRunner(runner, **facts), request, runner)
@@ -145,7 +143,7 @@ class RunnerProtocol:
         """Log lines: data beside the log of events, so no command unless the lease is stale."""
         fence = fenced(c.StoreLogSegments, request, body, segments=())
         origin = self._origin(request, body.runner)
-        if not await self._is_live(fence):
+        if not await self._is_live(request.identity.tenant, fence):
             await self._handle(fence, request, body.runner)  # refused there, with its evidence
         if any(later.line != earlier.line + 1 for earlier, later in zip(body.lines, body.lines[1:], strict=False)):
             raise problem(422, "log_gap", "the lines of one batch are not numbered in a row", hint="send lines in order, without a gap")
@@ -158,7 +156,7 @@ class RunnerProtocol:
         """How the attempt ended; answered after its log is stored and its event is committed."""
         fence = fenced(c.StoreLogSegments, request, body, segments=())
         segments: tuple[c.Segment, ...] = ()
-        live = await self._is_live(fence)
+        live = await self._is_live(request.identity.tenant, fence)
         honest = body.result == result_digest(body)
         if live and not honest:
             refusal = Refusal("wrong_digest", "the report's digest is not that of its facts", state="reported")
@@ -205,15 +203,15 @@ class RunnerProtocol:
         orders = await self._acquiring.orders(body.runner, (job,))
         return answer(wire.Renewed(expires_in_seconds=seconds, orders=orders, now=now))
 
-    async def _is_live(self, fence: c.FencedCommand) -> bool:
-        state: JobState | None = await self._handler.state(fence.job, "job")
+    async def _is_live(self, tenant: str, fence: c.FencedCommand) -> bool:
+        state: JobState | None = await self._handler.own(tenant, fence.job, "job")
         if not isinstance(state, Acquired | Running):
             return False
         lease = state.lease
         return (lease.runner, lease.attempt, lease.epoch, lease.lease) == (fence.runner, fence.attempt, fence.epoch, fence.lease)
 
     def _origin(self, request: Request, runner: UUID) -> Origin:
-        return Origin(self._tenant, f"runner:{runner}", request.identity.token, _command(request.request_id))
+        return Origin(request.identity.tenant, f"runner:{runner}", request.identity.token, _command(request.request_id))
 
 
 @lru_cache(256)  # one request may bring the reports of many jobs

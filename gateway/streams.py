@@ -17,6 +17,7 @@ from gateway.hub import Follower, Hub
 from gateway.ports import Logs
 from gateway.problems import problem
 from gateway.sse import EventStream
+from gateway.tenant_log import TenantLog
 from projections.run_history import is_complete, run_history
 
 PAGE_EVENTS = 500
@@ -25,31 +26,30 @@ PAGE_EVENTS = 500
 class Streams:
     """Serves all readers of this gateway."""
 
-    def __init__(self, store: EventStore, logs: Logs, hub: Hub, tenant: str) -> None:
+    def __init__(self, store: EventStore, logs: Logs, hub: Hub) -> None:
         self._store = store
-        self._tenant = tenant
         self._logs = logs
         self._hub = hub
 
     def routes(self) -> list[Route]:
         """The streams' part of the table."""
         return [
-            Route(method="GET", path="/api/v1/jobs/{id}/logs/stream", role="admin", summary="Follow a job's log", stream=self.follow_log),
-            Route(method="GET", path="/api/v1/runs/{id}/stream", role="admin", summary="Follow a run's events", stream=self.follow_run),
-            Route(method="GET", path="/api/v1/events/stream", role="admin", summary="Follow the event log", stream=self.follow_all),
+            Route(method="GET", path="/api/v1/jobs/{id}/logs/stream", least="viewer", summary="Follow a job's log", stream=self.follow_log),
+            Route(method="GET", path="/api/v1/runs/{id}/stream", least="viewer", summary="Follow a run's events", stream=self.follow_run),
+            Route(method="GET", path="/api/v1/events/stream", least="viewer", summary="Follow the event log", stream=self.follow_all),
         ]
 
     async def follow_run(self, request: Request, send: Send) -> None:
         """SSE of a run's events; ids are positions; ends after RunCompleted, unless the run has gone on since."""
-        run = request.params[0]
+        run, log = request.params[0], TenantLog(self._store, request.identity.tenant)
         after = position(request)
         stream = EventStream(request, send)
         with self._hub.follow(run) as follower:
-            if not await self._store.load(run):
+            if not await log.load(run):
                 raise problem(404, "run_not_found", f"there is no run {run}", hint="GET /api/v1/runs lists them")
             # What this gateway has heard may lag behind a re-run that it answered: the store says whether the run is over.
-            read = max(follower.since, await self._store.head())
-            events = await run_history(self._store, run, read)
+            read = max(follower.since, await log.head())
+            events = await run_history(log, run, read)
             complete = is_complete(events, run)
             await stream.start()
             while True:
@@ -59,46 +59,47 @@ class Streams:
                     return
                 await stream.wait(follower)
                 buffered = follower.take()
-                found = buffered if buffered is not None else await run_history(self._store, run, self._hub.position)
+                found = buffered if buffered is not None else await run_history(log, run, self._hub.position)
                 events = [event for event in found if event.position > read]
                 complete = is_complete(events, run, before=complete)
                 read = max([read, *(event.position for event in events)])
 
     async def follow_all(self, request: Request, send: Send) -> None:
         """SSE of all events of the tenant; ids are positions; ends only with the server."""
+        log = TenantLog(self._store, request.identity.tenant)
         after = position(request)
         stream = EventStream(request, send)
-        with self._hub.follow(None) as follower:
+        with self._hub.follow(request.identity.tenant) as follower:
             await stream.start()
-            after = await self._send_stored(stream, after)
+            after = await self._send_stored(stream, log, after)
             while not self._hub.closed:
                 await stream.wait(follower)
                 buffered = follower.take()
                 if buffered is None:
-                    after = await self._send_stored(stream, after)
+                    after = await self._send_stored(stream, log, after)
                     continue
-                await stream.events(self._sent(event for event in buffered if event.position > after))
+                await stream.events(sent(event for event in buffered if event.position > after))
                 after = max([after, *(event.position for event in buffered)])
             await stream.end(last=False)
 
-    async def _send_stored(self, stream: EventStream, after: int) -> int:
+    @staticmethod
+    async def _send_stored(stream: EventStream, log: TenantLog, after: int) -> int:
         """Send what the log holds after a position; returns how far that is."""
-        while (page := await self._store.read(after, PAGE_EVENTS)) is not None:
-            await stream.events(self._sent(page.events))
-            after = page.last
+        more = True
+        while more:
+            found = await log.page(after, PAGE_EVENTS)
+            await stream.events(sent(found.events))
+            after, more = found.through, found.more
         return after
-
-    def _sent(self, events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:
-        return ((str(event.position), event_json(event)) for event in events if event.meta.tenant == self._tenant)
 
     async def follow_log(self, request: Request, send: Send) -> None:
         """SSE of a job's log records, attempt after attempt; ids are attempt:line; ends when the job is done."""
-        job = request.params[0]
+        job, log = request.params[0], TenantLog(self._store, request.identity.tenant)
         only = request.number("attempt", 0)
         attempt, line = log_cursor(request)
         stream = EventStream(request, send)
         with self._hub.follow(job) as follower:
-            attempts = await attempts_of(self._store, job)
+            attempts = await attempts_of(log, job)
             attempt = attempt or only or max(attempts.last, 1)
             await stream.start()
             while True:
@@ -114,11 +115,17 @@ class Streams:
                     await stream.end(last=last)
                     return
                 await stream.wait(follower)
-                await self._catch_up(attempts, follower, job)
+                await self._catch_up(attempts, follower, log, job)
 
-    async def _catch_up(self, attempts: Attempts, follower: Follower, job: UUID) -> None:
+    @staticmethod
+    async def _catch_up(attempts: Attempts, follower: Follower, log: TenantLog, job: UUID) -> None:
         buffered = follower.take()
-        attempts.apply(buffered if buffered is not None else await self._store.load(job))
+        attempts.apply(buffered if buffered is not None else await log.load(job))
+
+
+def sent(events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:
+    """Events as a stream carries them: (id, data)."""
+    return ((str(event.position), event_json(event)) for event in events)
 
 
 def position(request: Request) -> int:

@@ -3,14 +3,22 @@
 The streams are the truth at any moment, so no view has to catch up first.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from domain.envelope import Recorded
-from domain.ports import EventStore
 from domain.run.events import NodeExpanded, NodeFailed, NodeSkipped, RunCompleted, RunRerunRequested
 
 
-async def run_history(store: EventStore, run: UUID, through: int) -> list[Recorded]:
+class Log(Protocol):
+    """Where the events of a stream are: the store, or the part of it that somebody may see."""
+
+    async def load(self, stream: UUID, after: int = 0) -> Sequence[Recorded]:
+        """The events of a stream with version > after, in order."""
+
+
+async def run_history(store: Log, run: UUID, through: int) -> list[Recorded]:
     """All events of a run with position <= through; empty when there is no such run."""
     found = [event for event in await store.load(run) if event.position <= through]
     jobs: dict[UUID, None] = {}

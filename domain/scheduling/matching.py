@@ -46,12 +46,32 @@ class ReadyJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class Poller(msgspec.Struct, frozen=True):
-    """A runner that waits with free slots. since: a number that grows with each poll, so the smallest waits longest."""
+    """A runner that waits with free slots. since: a number that grows with each poll, so the smallest waits longest.
+
+    tenant: whose jobs it takes (None: anybody's); repositories: the fair-share keys of those that it serves (None: all).
+    """
 
     runner: UUID
     labels: frozenset[str]
     slots: int
     since: int = 0
+    tenant: str | None = None
+    repositories: frozenset[str] | None = None
+
+    @property
+    def offer(self) -> "Offer":
+        """What it takes."""
+        return self.tenant, self.repositories, self.labels
+
+
+Offer = tuple[str | None, frozenset[str] | None, frozenset[str]]
+"""Tenant, repositories and labels of a runner: there are far fewer of these than runners."""
+
+
+def covers(offer: Offer, line: Line) -> bool:
+    """Whether a runner with this offer may take the jobs of a line."""
+    tenant, repositories, labels = offer
+    return wanted(line.labels) <= labels and tenant in (None, line.tenant) and (repositories is None or line.fair_key in repositories)
 
 
 _Slot = tuple[int, int, int, Poller]
@@ -88,27 +108,27 @@ def wanted(labels: tuple[str, ...]) -> frozenset[str]:
 
 
 class _Slots:
-    """The free slots, by the label sets of their runners: there are far fewer of those than runners."""
+    """The free slots, by what their runners offer. restricted: whether a runner serves some repositories only."""
 
     def __init__(self, pollers: Sequence[Poller]) -> None:
-        self._by_labels: dict[frozenset[str], list[_Slot]] = {}
+        self._by_offer: dict[Offer, list[_Slot]] = {}
+        self.restricted = any(poller.repositories is not None for poller in pollers)
         for number, poller in enumerate(pollers):
             if poller.slots > 0:
-                self._by_labels.setdefault(poller.labels, []).append((-poller.slots, poller.since, number, poller))
-        for heap in self._by_labels.values():
+                self._by_offer.setdefault(poller.offer, []).append((-poller.slots, poller.since, number, poller))
+        for heap in self._by_offer.values():
             heapify(heap)
 
-    def fit(self, labels: frozenset[str]) -> bool:
-        """Whether some free slot has these labels."""
-        return any(labels <= offered for offered in self._by_labels)
+    def fit(self, line: Line) -> bool:
+        """Whether some free slot may be given to a job of this line."""
+        return any(covers(offer, line) for offer in self._by_offer)
 
     def take(self, job: ReadyJob) -> Poller:
         """Give a slot to the job; one of them has to fit."""
-        labels = wanted(job.line.labels)
-        fitting = (heap for offered, heap in self._by_labels.items() if labels <= offered)
+        fitting = (heap for offer, heap in self._by_offer.items() if covers(offer, job.line))
         _, entry = min((entry[3].runner == job.avoid, entry) for heap in fitting for entry in _first(heap, job.avoid))
         poller = entry[3]
-        heap = self._by_labels[poller.labels]
+        heap = self._by_offer[poller.offer]
         if heap[0] is entry:
             heappop(heap)
         else:
@@ -117,12 +137,12 @@ class _Slots:
         if entry[0] < -1:
             heappush(heap, (entry[0] + 1, *entry[1:]))
         if not heap:
-            del self._by_labels[poller.labels]
+            del self._by_offer[poller.offer]
         return poller
 
 
 def _first(heap: list[_Slot], avoid: UUID | None) -> list[_Slot]:
-    """The best runner of a label set, and the next best where the best one is to be avoided."""
+    """The best runner of an offer, and the next best where the best one is to be avoided."""
     return heap[:1] if heap[0][3].runner != avoid else sorted(heap[:3])[:2]
 
 
@@ -134,11 +154,12 @@ class _Turns:
         self._shares = shares
         self._now = UNPLACED
         self._lines: dict[str, dict[str, list[_Standing]]] = {}
-        fits: dict[tuple[str, ...], bool] = {}
+        fits: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         for line, jobs in queues:
-            fit = fits.get(line.labels)
+            alike = (line.tenant, line.fair_key if slots.restricted else "", line.labels)
+            fit = fits.get(alike)
             if fit is None:
-                fit = fits[line.labels] = slots.fit(wanted(line.labels))
+                fit = fits[alike] = slots.fit(line)
             if fit and jobs:
                 self._lines.setdefault(line.tenant, {}).setdefault(line.fair_key, []).append(_Standing(jobs))
         self._tenants = [
@@ -167,7 +188,7 @@ class _Turns:
             self._keys[tenant] = keys
         while keys:
             running, _, oldest, key = keys[0]
-            fitting = [each for each in self._lines[tenant][key] if each.left and self._slots.fit(wanted(each.head.line.labels))]
+            fitting = [each for each in self._lines[tenant][key] if each.left and self._slots.fit(each.head.line)]
             if fitting:
                 heapreplace(keys, (running + 1, self._now, oldest, key))
                 return min(fitting, key=lambda each: (each.head.place, each.head.position)).next()

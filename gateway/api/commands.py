@@ -91,13 +91,10 @@ class Rerunning(msgspec.Struct, frozen=True):
 class Commands:
     """Serves the write routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
 
-    def __init__(
-        self, handler: Handler, blobs: Blobs, refusals: Refusals, tenant: str, public_url: str, *, untrusted_values: str = "warn"
-    ) -> None:
+    def __init__(self, handler: Handler, blobs: Blobs, refusals: Refusals, public_url: str, *, untrusted_values: str = "warn") -> None:
         self._handler = handler
         self._blobs = blobs
         self._refusals = refusals
-        self._tenant = tenant
         self._public_url = public_url.rstrip("/")
         self._untrusted_values = untrusted_values
 
@@ -108,7 +105,7 @@ class Commands:
             Route(
                 method="POST",
                 path="/api/v1/runs",
-                role="admin",
+                least="developer",
                 summary="Start the runs of an event",
                 handle=self.start_runs,
                 body=TriggerRequest,
@@ -119,7 +116,7 @@ class Commands:
             Route(
                 method="POST",
                 path="/api/v1/runs/{id}/cancel",
-                role="admin",
+                least="developer",
                 summary="Ask for the end of a run",
                 handle=self.cancel_run,
                 body=Cancel,
@@ -127,7 +124,7 @@ class Commands:
                 status=202,
             ),
             *(
-                Route(method="POST", path=path, role="admin", summary=summary, handle=handle, answers=Rerunning, status=202)
+                Route(method="POST", path=path, least="developer", summary=summary, handle=handle, answers=Rerunning, status=202)
                 for path, summary, handle in (
                     ("/api/v1/runs/{id}/rerun", "Run all jobs again", self.rerun_all),
                     ("/api/v1/runs/{id}/rerun-failed", "Run the jobs that failed, and what depends on them, again", self.rerun_failed),
@@ -137,7 +134,7 @@ class Commands:
             Route(
                 method="PATCH",
                 path="/api/v1/workflows/{id}",
-                role="admin",
+                least="maintainer",
                 summary="Enable or disable a workflow",
                 handle=self.change_workflow,
                 body=ChangeWorkflow,
@@ -146,22 +143,22 @@ class Commands:
             Route(
                 method="PATCH",
                 path="/api/v1/repositories/{id}",
-                role="admin",
+                least="maintainer",
                 summary="Change the settings of a repository",
                 handle=self.change_repository,
                 body=ChangeSettings,
                 answers=Accepted,
             ),
-            Route(method="POST", path=f"{runner}/drain", role="admin", summary="Give it no more jobs; it leaves", handle=self.drain),
-            Route(method="POST", path=f"{runner}/pause", role="admin", summary="Give it no more jobs", handle=self.pause),
-            Route(method="POST", path=f"{runner}/resume", role="admin", summary="Give it jobs again", handle=self.resume),
-            Route(method="DELETE", path=runner, role="admin", summary="Remove a runner for good", handle=self.remove, status=204),
+            Route(method="POST", path=f"{runner}/drain", least="maintainer", summary="Give it no more jobs; it leaves", handle=self.drain),
+            Route(method="POST", path=f"{runner}/pause", least="maintainer", summary="Give it no more jobs", handle=self.pause),
+            Route(method="POST", path=f"{runner}/resume", least="maintainer", summary="Give it jobs again", handle=self.resume),
+            Route(method="DELETE", path=runner, least="maintainer", summary="Remove a runner for good", handle=self.remove, status=204),
         ]
 
     async def start_runs(self, request: Request, body: TriggerRequest) -> Reply:
         """Start the runs of an event, or answer as the first time."""
         key = idempotency_key(request)
-        scope = f"{self._tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
+        scope = f"{request.identity.tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
         origin = self._origin(request, scope, key)
         outcome = await trigger(self._handler, self._blobs, body, scope, origin, untrusted_values=self._untrusted_values)
         await self._raise_for(request, body, outcome)
@@ -191,7 +188,7 @@ class Commands:
     async def rerun_job(self, request: Request, _body: None) -> Reply:
         """Run one job again, and all that depends on it."""
         job = request.params[0]
-        state = await self._handler.state(job, "job")
+        state = await self._handler.own(request.identity.tenant, job, "job")
         if state is None:
             raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
         spec = state.life.spec
@@ -284,11 +281,11 @@ class Commands:
         return refused(refusal)
 
     def _command_origin(self, request: Request) -> Origin:
-        scope = f"{self._tenant}|{request.scope['method']} {request.scope['path']}"
+        scope = f"{request.identity.tenant}|{request.scope['method']} {request.scope['path']}"
         return self._origin(request, scope, idempotency_key(request))
 
     def _origin(self, request: Request, scope: str, key: str) -> Origin:
-        return Origin(self._tenant, request.identity.actor, request.identity.token, ids.command_id(scope, key))
+        return Origin(request.identity.tenant, request.identity.actor, request.identity.token, ids.command_id(scope, key))
 
 
 def idempotency_key(request: Request) -> str:

@@ -15,22 +15,24 @@ from projections.audit import AuditRow
 from projections.rows import Connection
 
 _NAMES = """
-SELECT id, repository_name || ' ' || regexp_replace(workflow_path, '^.*/', '') || '#' || number FROM views.runs WHERE id = ANY(%(ids)s)
-UNION ALL SELECT id, name FROM views.jobs WHERE id = ANY(%(ids)s)
-UNION ALL SELECT id, name FROM views.runners WHERE id = ANY(%(ids)s)
-UNION ALL SELECT id, full_name FROM views.repositories WHERE id = ANY(%(ids)s)
-UNION ALL SELECT id, path FROM views.workflows WHERE id = ANY(%(ids)s)
+SELECT id, repository_name || ' ' || regexp_replace(workflow_path, '^.*/', '') || '#' || number FROM views.runs
+    WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
+UNION ALL SELECT j.id, j.name FROM views.jobs j JOIN views.runs r ON r.id = j.run_id
+    WHERE j.id = ANY(%(ids)s) AND r.tenant = %(tenant)s
+UNION ALL SELECT id, name FROM views.runners WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
+UNION ALL SELECT id, full_name FROM views.repositories WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
+UNION ALL SELECT id, path FROM views.workflows WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
 """
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-async def names(connection: Connection, rows: Sequence[AuditRow]) -> dict[UUID, str]:
-    """The names of everything that these lines are about."""
+async def names(connection: Connection, tenant: str, rows: Sequence[AuditRow]) -> dict[UUID, str]:
+    """The names of everything of the tenant that these lines are about: a refusal may name what is another's."""
     wanted = {identity for row in rows for identity in (row.run_id, row.stream, _identity(row.target)) if identity is not None}
     if not wanted:
         return {}
-    return dict(await (await connection.execute(_NAMES, {"ids": list(wanted)})).fetchall())
+    return dict(await (await connection.execute(_NAMES, {"ids": list(wanted), "tenant": tenant})).fetchall())
 
 
 def deed(row: AuditRow, known: Mapping[UUID, str]) -> dict[str, Any]:

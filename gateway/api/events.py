@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from domain.envelope import Recorded
-from gateway.api.reads import PER_PAGE, Cursor, PerPage, Reads, bad_cursor, page, read_cursor, wants_lines
+from gateway.api.reads import PER_PAGE, Cursor, Mine, PerPage, bad_cursor, least, listing, page, page_cursor, read_cursor, wants_lines
 from gateway.api.shapes import event_json, event_shape
+from gateway.tenant_log import TenantLog
 
 NDJSON = "application/x-ndjson"
 READ_EVENTS = 1000
@@ -32,30 +33,32 @@ def event_page(request: Request, events: Sequence[Recorded], after: int, per_pag
     return page(request, rest, per_page, shape=event_shape, cursor=lambda event: [event.position])
 
 
-def event_routes(reads: Reads) -> APIRouter:
+def event_routes() -> APIRouter:
     """`/api/v1/events`."""
     router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
-    @router.get("", summary="The event log; NDJSON by Accept: everything up to now")
+    @router.get("", summary="The event log; NDJSON by Accept: everything up to now", openapi_extra=least("viewer"))
     async def events(
         request: Request,
+        reads: Mine,
         *,
         after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:
-        head = await reads.store.head()
+        head = await reads.log.head()
         after = max(after, position_of(cursor))
         if wants_lines(request):
-            return StreamingResponse(_lines(reads, after, head), media_type=NDJSON)
-        found = await reads.store.read(after, per_page + 1)
-        items = found.events if found else ()
-        return page(request, items, per_page, shape=event_shape, cursor=lambda event: [event.position], head=head)
+            return StreamingResponse(_lines(reads.log, after, head), media_type=NDJSON)
+        found = await reads.log.page(after, per_page)
+        return listing(request, map(event_shape, found.events), page_cursor([found.through]) if found.more else None, head=head)
 
     return router
 
 
-async def _lines(reads: Reads, after: int, head: int) -> AsyncIterator[bytes]:
-    while after < head and (found := await reads.store.read(after, READ_EVENTS)) is not None:
+async def _lines(log: TenantLog, after: int, head: int) -> AsyncIterator[bytes]:
+    more = True
+    while more and after < head:
+        found = await log.page(after, READ_EVENTS)
         yield b"".join(event_json(event) + b"\n" for event in found.events if event.position <= head)
-        after = found.last
+        after, more = found.through, found.more

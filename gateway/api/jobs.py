@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.events import event_page, position_of
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, listing, respond
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, least, listing, respond
 from gateway.api.shapes import job_shape
 from gateway.problems import problem
 from projections.holds import holds
@@ -17,9 +17,9 @@ from projections.status import AttemptRow, JobRow, StepRow
 from projections.status.reads import attempts_of, find_job
 
 
-async def the_job(connection: Connection, job: UUID) -> JobRow:
+async def the_job(connection: Connection, tenant: str, job: UUID) -> JobRow:
     """The job; 404 when there is none."""
-    found = await find_job(connection, job)
+    found = await find_job(connection, tenant, job)
     if found is None:
         raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
     return found
@@ -33,36 +33,37 @@ async def held_jobs(connection: Connection, reads: Reads, run: UUID, rows: Seque
     return reasons | {hold.id: hold.reason for hold in found}
 
 
-def job_routes(reads: Reads) -> APIRouter:
+def job_routes() -> APIRouter:
     """The routes below /api/v1/jobs."""
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    @router.get("/{job}", summary="One job with the steps of its last attempt")
-    async def one(job: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/{job}", summary="One job with the steps of its last attempt", openapi_extra=least("viewer"))
+    async def one(reads: Mine, job: UUID, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status", "holds", about=job)
         async with reads.connections() as connection:
-            row = await the_job(connection, job)
+            row = await the_job(connection, reads.tenant, job)
             reasons = await held_jobs(connection, reads, row.run_id, [row])
             return respond(job_shape(row, *await attempts_of(connection, [job]), reasons.get(job, "")))
 
-    @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it")
-    async def attempts(request: Request, job: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/{job}/attempts", summary="Every acquisition of a job, with the steps that began in it", openapi_extra=least("viewer"))
+    async def attempts(request: Request, reads: Mine, job: UUID, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status", about=job)
         async with reads.connections() as connection:
-            row = await the_job(connection, job)
+            row = await the_job(connection, reads.tenant, job)
             found, steps = await attempts_of(connection, [job])
         return listing(request, (_attempt(row, attempt, steps) for attempt in found))
 
-    @router.get("/{job}/events", summary="The events of a job, in order; NDJSON by Accept")
+    @router.get("/{job}/events", summary="The events of a job, in order; NDJSON by Accept", openapi_extra=least("viewer"))
     async def events(
         request: Request,
+        reads: Mine,
         job: UUID,
         *,
         after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:
-        found = await reads.store.load(job)
+        found = await reads.log.load(job)
         if not found:
             raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
         return event_page(request, found, max(after, position_of(cursor)), per_page)

@@ -91,7 +91,7 @@ def language_routes() -> list[Route]:
         Route(
             method="POST",
             path="/api/v1/workflows/validate",
-            role="admin",
+            least="viewer",
             summary="Check workflow files",
             handle=_validate,
             body=ValidateWorkflows,
@@ -101,7 +101,7 @@ def language_routes() -> list[Route]:
         Route(
             method="POST",
             path="/api/v1/workflows/plan",
-            role="admin",
+            least="viewer",
             summary="Tell what an event would start",
             handle=_plan,
             body=PlanRuns,

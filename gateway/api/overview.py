@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api import deeds
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, bad_cursor, least, listing, page, read_cursor, respond
 from gateway.problems import problem
 from projections import fleet, parking, positions
 from projections.audit import AUDIT_TABLE
@@ -39,26 +39,29 @@ async def selected(
             raise bad_cursor(cursor) from error
 
 
-def overview_routes(reads: Reads) -> APIRouter:
+def overview_routes() -> APIRouter:
     """`/api/v1/repositories`, `/workflows`, `/queue`, `/runners`."""
     router = APIRouter(prefix="/api/v1", tags=["overview"])
 
-    @router.get("/repositories", summary="List repositories by name")
-    async def repositories(request: Request, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None) -> Response:
+    @router.get("/repositories", summary="List repositories by name", openapi_extra=least("viewer"))
+    async def repositories(
+        request: Request, reads: Mine, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None
+    ) -> Response:
         await reads.reached(at_least, "repositories")
         found = await selected(reads, REPOSITORY_TABLE, [("tenant = %s", reads.tenant)], BY_NAME, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=BY_NAME.after)
 
-    @router.get("/repositories/{repository}", summary="One repository")
-    async def repository(repository: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/repositories/{repository}", summary="One repository", openapi_extra=least("viewer"))
+    async def repository(reads: Mine, repository: UUID, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")
         conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", repository)]
         row = only(await selected(reads, REPOSITORY_TABLE, conditions, BY_NAME), "repository", repository)
         return respond(row, headers={"ETag": f'"{row.version}"'})
 
-    @router.get("/workflows", summary="List workflow files by path")
+    @router.get("/workflows", summary="List workflow files by path", openapi_extra=least("viewer"))
     async def workflows(
         request: Request,
+        reads: Mine,
         *,
         repository: UUID | None = None,
         at_least: AtLeast = None,
@@ -70,23 +73,25 @@ def overview_routes(reads: Reads) -> APIRouter:
         found = await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=BY_PATH.after)
 
-    @router.get("/workflows/{workflow}", summary="One workflow file")
-    async def workflow(workflow: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/workflows/{workflow}", summary="One workflow file", openapi_extra=least("viewer"))
+    async def workflow(reads: Mine, workflow: UUID, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")
         conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", workflow)]
         row = only(await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH), "workflow", workflow)
         return respond(row, headers={"ETag": f'"{row.version}"'})
 
-    @router.get("/queue", summary="What waits for a runner, in the order of the turns, why, and for how long")
-    async def queue(request: Request, at_least: AtLeast = None) -> Response:
+    @router.get(
+        "/queue", summary="What waits for a runner, in the order of the turns, why, and for how long", openapi_extra=least("viewer")
+    )
+    async def queue(request: Request, reads: Mine, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "queue", "runners", "status", "holds", "repositories")
         async with reads.connections() as connection:
             lines = await fleet.waiting(connection, reads.tenant)
             held = await holds(connection, reads.tenant)
         return listing(request, lines, depth=sum(line.depth for line in lines), held=held)
 
-    @router.get("/runners", summary="List runners and what they work on")
-    async def runners(request: Request, at_least: AtLeast = None) -> Response:
+    @router.get("/runners", summary="List runners and what they work on", openapi_extra=least("viewer"))
+    async def runners(request: Request, reads: Mine, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "runners", "status")
         async with reads.connections() as connection:
             return listing(request, await fleet.runners(connection, reads.tenant))
@@ -94,13 +99,16 @@ def overview_routes(reads: Reads) -> APIRouter:
     return router
 
 
-def record_routes(reads: Reads) -> APIRouter:
+def record_routes() -> APIRouter:
     """`/api/v1/audit` and `/api/v1/projections`."""
     router = APIRouter(prefix="/api/v1", tags=["records"])
 
-    @router.get("/audit", summary="Who did what, to what, when, by which command; refusals too; newest first")
+    @router.get(
+        "/audit", summary="Who did what, to what, when, by which command; refusals too; newest first", openapi_extra=least("viewer")
+    )
     async def audit(
         request: Request,
+        reads: Mine,
         *,
         actor: str | None = None,
         type: Annotated[str | None, Query(description="The name of an event.")] = None,  # noqa: A002 - the parameter's name in the API
@@ -123,15 +131,15 @@ def record_routes(reads: Reads) -> APIRouter:
         ]
         found = await selected(reads, AUDIT_TABLE, conditions, NEWEST_FIRST, per_page=per_page, cursor=cursor)
         async with reads.connections() as connection:
-            names = await deeds.names(connection, found)
+            names = await deeds.names(connection, reads.tenant, found)
         return page(request, found, per_page, shape=lambda row: deeds.deed(row, names), cursor=NEWEST_FIRST.after)
 
-    @router.get("/projections", summary="The views, how far they are, and how far behind the log")
-    async def projections(request: Request) -> Response:
+    @router.get("/projections", summary="The views, how far they are, and how far behind the log", openapi_extra=least("operator"))
+    async def projections(request: Request, reads: Mine) -> Response:
         async with reads.connections() as connection:
             places = await positions.places(connection)
             parked = await parking.parked_streams(connection)
-        head = await reads.store.head()
+        head = await reads.log.head()
         shown = [
             {
                 "name": place.view,
@@ -145,18 +153,24 @@ def record_routes(reads: Reads) -> APIRouter:
         ]
         return listing(request, shown, head=head)
 
-    @router.post("/projections/{name}/rebuild", summary="Build a view anew from position 0, then put it in its place")
-    async def rebuild_view(name: str) -> Response:
+    @router.post(
+        "/projections/{name}/rebuild",
+        summary="Build a view anew from position 0, then put it in its place",
+        openapi_extra=least("operator"),
+    )
+    async def rebuild_view(reads: Mine, name: str) -> Response:
         view = the_view(name)
         async with reads.connections() as connection:
-            position = await rebuild(connection, reads.feed, view)
+            position = await rebuild(connection, reads.reading.feed, view)
         return respond({"name": name, "position": position})
 
-    @router.post("/projections/{name}/retry", summary="Fold the streams that are parked in a view again, in order")
-    async def retry_view(name: str) -> Response:
+    @router.post(
+        "/projections/{name}/retry", summary="Fold the streams that are parked in a view again, in order", openapi_extra=least("operator")
+    )
+    async def retry_view(reads: Mine, name: str) -> Response:
         view = the_view(name)
         async with reads.connections() as connection:
-            done = await retry(connection, reads.store, view)
+            done = await retry(connection, reads.reading.store, view)
             left = [each for each in await parking.parked_streams(connection) if each.view == name]
         return respond({"name": name, "streams": done.streams, "events": done.events, "parked": left})
 

@@ -11,10 +11,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
+from domain.access import Least, may
 from domain.ports import EventStore, Feed
+from gateway.auth import Identity
 from gateway.problems import problem
+from gateway.tenant_log import TenantLog
 from projections import parking, positions
 from projections.positions import Connections
 
@@ -32,15 +35,42 @@ PerPage = Annotated[int, Query(ge=1, le=PER_PAGE_MAX, description="Items of a pa
 Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 
 
-class Reads:
-    """Where the read routes read. public_url: of this server, for links."""
+LEAST = "x-least-role"
+"""Where the OpenAPI document names the least role of a route."""
 
-    def __init__(self, connections: Connections, store: EventStore, feed: Feed, tenant: str, public_url: str) -> None:
+
+def least(role: Least) -> dict[str, Any]:
+    """`openapi_extra` of a route that needs this role."""
+    return {LEAST: role}
+
+
+class Reading:
+    """Where the read routes read, for all tenants. public_url: of this server, for links.
+
+    A route asks for `Mine`, which is limited to its caller's tenant, and never for this.
+    """
+
+    def __init__(self, connections: Connections, store: EventStore, feed: Feed, public_url: str) -> None:
         self.connections = connections
         self.store = store
         self.feed = feed
-        self.tenant = tenant
         self.public_url = public_url.rstrip("/")
+
+
+class Reads:
+    """Where one caller's request reads. tenant: the caller's, an argument of every query. log: the tenant's events.
+
+    operator: whether the caller may see what all tenants share. reading: what is not limited, for operators.
+    """
+
+    def __init__(self, reading: Reading, identity: Identity) -> None:
+        tenant = identity.tenant
+        self.operator = may(identity.role, tenant, "operator")
+        self.reading = reading
+        self.connections = reading.connections
+        self.log = TenantLog(reading.store, tenant)
+        self.tenant = tenant
+        self.public_url = reading.public_url
 
     async def reached(self, at_least: int | None, *views: str, about: UUID | None = None) -> None:
         """Wait until these views show the event at this position; 503 when they do not within two seconds.
@@ -62,10 +92,9 @@ class Reads:
         async with self.connections() as connection:
             if not await parking.any_parked(connection, views, at_least):
                 return
-            page = await self.store.read(at_least - 1, 1)
-            streams = [event.stream for event in page.events if event.position == at_least] if page else []
+            streams = [event.stream for event in await self.log.at(at_least)]
             waiting = await parking.concerned(connection, views, at_least, [*streams, about] if about else streams, about)
-        if waiting is not None:
+        if waiting is not None and await self.log.load(waiting.stream):
             raise problem(
                 503,
                 "stream_parked",
@@ -74,6 +103,14 @@ class Reads:
                 hint=f"ledgermill projection list shows it; with code that can, ledgermill projection retry {waiting.view}",
                 retry_after_seconds=PARKED_RETRY_SECONDS,
             )
+
+
+async def mine(request: Request) -> Reads:
+    """What the caller may read."""
+    return Reads(request.app.state.reading, request.state.identity)
+
+
+Mine = Annotated[Reads, Depends(mine)]
 
 
 def respond(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -103,8 +140,13 @@ def page(
     shown = items[:size]
     following = None
     if len(items) > size:
-        following = base64.urlsafe_b64encode(_json.encode(list(cursor(shown[-1])))).decode().rstrip("=")
+        following = page_cursor(cursor(shown[-1]))
     return listing(request, map(shape, shown), following, **more)
+
+
+def page_cursor(values: Sequence[Any]) -> str:
+    """The cursor that holds these values."""
+    return base64.urlsafe_b64encode(_json.encode(list(values))).decode().rstrip("=")
 
 
 def listing(request: Request, items: Iterable[Any], following: str | None = None, **more: Any) -> Response:

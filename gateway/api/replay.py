@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from domain import invariants
 from domain.envelope import Recorded
-from gateway.api.reads import Reads, respond
+from gateway.api.reads import Mine, Reads, least, respond
 from gateway.api.runs import run_id
 from gateway.api.shapes import grouped, job_shape, run_shape
 from gateway.problems import problem
@@ -63,18 +63,22 @@ class ReplayRequest(msgspec.Struct, frozen=True):
     scope: Scope | None = None
 
 
-def replay_routes(reads: Reads) -> APIRouter:
+def replay_routes() -> APIRouter:
     """State and replay below /api/v1/runs."""
     router = APIRouter(prefix="/api/v1/runs", tags=["replay"])
 
-    @router.get("/{run}/state", summary="The run as it stood at a position or time, by default now")
-    async def state(run: str, at: str | None = None) -> Response:
+    @router.get("/{run}/state", summary="The run as it stood at a position or time, by default now", openapi_extra=least("viewer"))
+    async def state(reads: Mine, run: str, at: str | None = None) -> Response:
         events = await history(reads, await run_id(reads, run))
         position, instant = point(at)
         return respond(shown(run_state(until(events, position=position, at=instant)), reads.public_url))
 
-    @router.post("/{run}/replay", summary="Fold the events again and compare every row of the views; prove the invariants")
-    async def replay(request: Request, run: str) -> Response:
+    @router.post(
+        "/{run}/replay",
+        summary="Fold the events again and compare every row of the views; prove the invariants",
+        openapi_extra=least("viewer"),
+    )
+    async def replay(request: Request, reads: Mine, run: str) -> Response:
         body = await request.body()
         try:
             wanted = msgspec.json.decode(body or b"{}", type=ReplayRequest)
@@ -87,7 +91,7 @@ def replay_routes(reads: Reads) -> APIRouter:
 
 async def history(reads: Reads, run: UUID) -> list[Recorded]:
     """All events of a run up to now."""
-    return await run_history(reads.store, run, await reads.store.head())
+    return await run_history(reads.log, run, await reads.log.head())
 
 
 def point(at: str | None) -> tuple[int | None, datetime | None]:
@@ -122,16 +126,18 @@ def shown(state: RunState, base_url: str) -> dict[str, Any]:
 
 async def verified(reads: Reads, run: UUID, scope: Scope | None) -> Replayed:
     """Prove a run, and the whole store with it where that was asked for or is cheap."""
-    head = await reads.store.head()
-    scope = scope or ("store" if head <= STORE_POSITIONS_MAX else "run")
+    head = await reads.log.head()
+    if scope == "store" and not reads.operator:
+        raise problem(403, "wrong_role", "only an operator may prove the whole store", hint='ask for {"scope": "run"}')
+    scope = scope or ("store" if head <= STORE_POSITIONS_MAX and reads.operator else "run")
     await reads.reached(head, *VIEWS)
     events = await history(reads, run)
     views = tuple(VIEWS.values())
-    own = await verify_run(reads.connections, reads.store, views, run, events)
+    own = await verify_run(reads.connections, reads.reading.store, views, run, events)
     if scope == "run":
         # a cause may lie outside the run (a runner that was lost), so causes are not judged on a part of the log
         return _replayed(run, scope, events, own, [breach for breach in invariants.check(events) if breach.invariant != 8])
-    whole = await verify_store(reads.connections, reads.store, views)
+    whole = await verify_store(reads.connections, reads.reading.store, views)
     log = [event async for event in everything(reads, head)]
     return _replayed(run, scope, events, whole, invariants.check(log))
 
@@ -139,7 +145,7 @@ async def verified(reads: Reads, run: UUID, scope: Scope | None) -> Replayed:
 async def everything(reads: Reads, head: int) -> Any:
     """The log up to a position."""
     after = 0
-    while after < head and (found := await reads.store.read(after, 10_000)) is not None:
+    while after < head and (found := await reads.reading.store.read(after, 10_000)) is not None:
         for event in found.events:
             if event.position <= head:
                 yield event

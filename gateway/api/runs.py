@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.events import event_page, position_of
 from gateway.api.jobs import held_jobs
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, PerPage, Reads, bad_cursor, listing, page, read_cursor, respond
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, bad_cursor, least, listing, page, read_cursor, respond
 from gateway.api.shapes import grouped, job_shape, run_attempt_shape, run_shape
 from gateway.problems import problem
 from projections.holds import holds
@@ -61,13 +61,14 @@ async def the_run_attempt(connection: Connection, run: RunRow, number: int) -> R
     )
 
 
-def run_routes(reads: Reads) -> APIRouter:
+def run_routes() -> APIRouter:
     """The routes below /api/v1/runs."""
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
-    @router.get("", summary="List runs, newest first")
+    @router.get("", summary="List runs, newest first", openapi_extra=least("viewer"))
     async def list_(
         request: Request,
+        reads: Mine,
         *,
         status: Annotated[str | None, Query(description="A status or a conclusion.")] = None,
         branch: str | None = None,
@@ -91,8 +92,8 @@ def run_routes(reads: Reads) -> APIRouter:
             request, found, per_page, shape=lambda run: run_shape(run, reads.public_url, reasons.get(run.id, "")), cursor=NEWEST_FIRST.after
         )
 
-    @router.get("/{run}", summary="One run")
-    async def one(run: str, at_least: AtLeast = None) -> Response:
+    @router.get("/{run}", summary="One run", openapi_extra=least("viewer"))
+    async def one(reads: Mine, run: str, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
@@ -100,9 +101,10 @@ def run_routes(reads: Reads) -> APIRouter:
         await reads.reached(at_least, "status", "holds", about=row.id)
         return respond(run_shape(row, reads.public_url, reasons.get(row.id, "")))
 
-    @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt")
+    @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt", openapi_extra=least("viewer"))
     async def jobs(
         request: Request,
+        reads: Mine,
         run: str,
         *,
         run_attempt: Annotated[int | None, Query(ge=1, description="1 + number of re-runs; the last one by default.")] = None,
@@ -127,8 +129,8 @@ def run_routes(reads: Reads) -> APIRouter:
             request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id], reasons.get(job.id, "")), cursor=AS_PLANNED.after
         )
 
-    @router.get("/{run}/attempts", summary="The run attempts of a run: the first one and each re-run")
-    async def run_attempts(request: Request, run: str, at_least: AtLeast = None) -> Response:
+    @router.get("/{run}/attempts", summary="The run attempts of a run: the first one and each re-run", openapi_extra=least("viewer"))
+    async def run_attempts(request: Request, reads: Mine, run: str, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
@@ -136,17 +138,22 @@ def run_routes(reads: Reads) -> APIRouter:
             rows = [await run_attempt_row(connection, row, attempt) for attempt in found]
         return listing(request, (run_attempt_shape(was, each, reads.public_url) for was, each in zip(rows, found, strict=True)))
 
-    @router.get("/{run}/attempts/{run_attempt}", summary="A run as it stands, or stood at its end, in one run attempt")
-    async def run_attempt(run: str, run_attempt: int, at_least: AtLeast = None) -> Response:
+    @router.get(
+        "/{run}/attempts/{run_attempt}",
+        summary="A run as it stands, or stood at its end, in one run attempt",
+        openapi_extra=least("viewer"),
+    )
+    async def run_attempt(reads: Mine, run: str, run_attempt: int, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
             attempt = await the_run_attempt(connection, row, run_attempt)
             return respond(run_attempt_shape(await run_attempt_row(connection, row, attempt), attempt, reads.public_url))
 
-    @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept")
+    @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept", openapi_extra=least("viewer"))
     async def events(
         request: Request,
+        reads: Mine,
         run: str,
         *,
         after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
@@ -154,7 +161,7 @@ def run_routes(reads: Reads) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         identity = await run_id(reads, run)
-        found = await run_history(reads.store, identity, await reads.store.head())
+        found = await run_history(reads.log, identity, await reads.log.head())
         return event_page(request, found, max(after, position_of(cursor)), per_page)
 
     return router
@@ -173,6 +180,6 @@ async def run_id(reads: Reads, name: str) -> UUID:
     except ValueError:
         async with reads.connections() as connection:
             return (await the_run(connection, reads.tenant, name)).id
-    if not await reads.store.load(identity):
+    if not await reads.log.load(identity):
         raise problem(404, "run_not_found", f"there is no run {identity}", hint="GET /api/v1/runs lists them")
     return identity

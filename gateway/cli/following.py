@@ -7,6 +7,7 @@ knows what to wait for.
 import time
 from typing import TYPE_CHECKING, Any
 
+from domain.access import FIRST_TENANT
 from domain.run import followers
 from domain.run.events import Follower
 from gateway.cli.errors import CliError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.cli.planning import Plan
 
 Json = dict[str, Any]
-TENANT = "default"
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 
@@ -53,7 +53,7 @@ class Following:
         branch = request.head_ref or request.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
         about = {"name": name, "head_branch": branch, "run_attempt": 1}
         events = [{"action": action, "workflow_run": about} for action in ("requested", "completed")]
-        return [str(run) for event in events for run, _, _, _ in followers.starts(TENANT, identity, request.ref, event, listeners)]
+        return [str(run) for event in events for run, _, _, _ in followers.starts(FIRST_TENANT, identity, request.ref, event, listeners)]
 
     def _wait(self, identity: str) -> Json | None:
         """The run, once it is there; None where it does not come (its workflow is disabled, or its file is broken)."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TENANT = "default"
 RESTART_RETRY_SECONDS = 1.0
 
 
@@ -40,7 +39,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.acquire import Acquiring
     from gateway.api.commands import Commands
     from gateway.api.language import language_routes
-    from gateway.api.reads import Reads
+    from gateway.api.reads import Reading
     from gateway.api.routers import read_routers
     from gateway.app import App
     from gateway.auth import ensure_tokens
@@ -64,14 +63,13 @@ async def gateway(parts: Parts) -> Gateway:
     logs = LogStore(handler, parts.store, parts.blobs, hub.notify)
     restart = Restart(parts.connections)
     refusals = Refusals(handler, parts.clock)
-    presence = Presence(handler, TENANT, lease, lambda runner: runner in ready.polls)
+    presence = Presence(handler, lease, lambda runner: runner in ready.polls)
     acquiring = Acquiring(
         handler,
         parts.clock,
         JobMessages(handler, SourceLoader(parts.blobs)),
         presence,
         refusals=refusals,
-        tenant=TENANT,
         lease_seconds=lease,
         accept_seconds=settings.accept_window_seconds,
     )
@@ -80,9 +78,9 @@ async def gateway(parts: Parts) -> Gateway:
     fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs)
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
-    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, tenant=TENANT, terms=terms)
-    commands = Commands(handler, parts.blobs, refusals, TENANT, parts.places.public_url, untrusted_values=settings.untrusted_values)
-    streams = Streams(parts.store, logs, hub, TENANT)
+    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms)
+    commands = Commands(handler, parts.blobs, refusals, parts.places.public_url, untrusted_values=settings.untrusted_values)
+    streams = Streams(parts.store, logs, hub)
     routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes(), *LogDocuments(parts.store, logs).routes()]
 
     parts.agents.keep("fan-out", fan_out.run)
@@ -96,8 +94,8 @@ async def gateway(parts: Parts) -> Gateway:
             await logs.flush()
             await refusals.flush()
 
-    reads = Reads(parts.connections, parts.store, parts.feed, TENANT, parts.places.public_url)
-    app = App(Table(routes), rest(read_routers(reads), routes, lambda: _health(parts)), ensure_tokens(settings.data))
+    reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
+    app = App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), ensure_tokens(settings.data))
     return Gateway(app, quiesce, presence.left)
 
 
@@ -121,9 +119,10 @@ async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: A
 async def _restore_presence(data: Path, restart: Any, presence: Any) -> None:
     """Runners of before are expected again, but for local ones whose process ended with the server that had started it."""
     from domain import ids
+    from domain.access import FIRST_TENANT
     from gateway.local_runners import lives, registrations
 
-    own = {ids.runner_id(TENANT, registration) for registration in registrations(data)}
+    own = {ids.runner_id(FIRST_TENANT, registration) for registration in registrations(data)}
     for runner, pid in await restart.online():
         if runner in own and pid is not None and not lives(pid):
             await presence.ended(runner, pid)

@@ -113,9 +113,10 @@ async def run_attempt_row(connection: Connection, run: RunRow, attempt: RunAttem
     )
 
 
-async def find_job(connection: Connection, job: UUID) -> JobRow | None:
-    """One job."""
-    found = await select(connection, JOBS, [("id = %s", job)], AS_PLANNED, 1)
+async def find_job(connection: Connection, tenant: str, job: UUID) -> JobRow | None:
+    """One job of the tenant."""
+    own: tuple[LiteralString, Any] = ("run_id IN (SELECT id FROM views.runs WHERE tenant = %s)", tenant)
+    found = await select(connection, JOBS, [("id = %s", job), own], AS_PLANNED, 1)
     return found[0] if found else None
 
 

@@ -44,7 +44,7 @@ class Reader:
         """The body; status and headers are kept."""
         sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         scope = {"headers": sent, "query_string": f"attempt=1{query}".encode()}
-        request = Request(scope, lambda: None, Identity("admin", "someone", "token"), "request", (JOB,))  # type: ignore[arg-type, return-value]  # a GET without a body
+        request = Request(scope, lambda: None, Identity(tenant="default", role="admin", actor="someone", token="token"), "request", (JOB,))  # type: ignore[arg-type, return-value]  # a GET without a body
         parts: list[bytes] = []
 
         async def send(message: Any) -> None:

@@ -191,7 +191,9 @@ async def test_a_client_whose_job_prints_nothing_is_kept_though_there_is_other_n
     async def send(message: dict[str, Any]) -> None:
         sent.append(message.get("body", b""))
 
-    request = Request({"headers": []}, asyncio.Queue().get, Identity("admin", "someone", "token"), "request", ())
+    request = Request(
+        {"headers": []}, asyncio.Queue().get, Identity(tenant="default", role="admin", actor="someone", token="token"), "request", ()
+    )
     stream, follower = EventStream(request, send), Follower(0)
     for _ in range(30):
         asyncio.get_running_loop().call_later(0.01, follower.news.set)

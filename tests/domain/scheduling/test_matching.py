@@ -151,3 +151,16 @@ def test_shares_of_one_match_are_even(jobs: list[ReadyJob], slots: int) -> None:
         rivals = [other for other in left if len(other) == len(share) and other[:-1] == share[:-1]]
         if rest:
             assert all(got[other] <= got[share] + 1 for other in rivals)
+
+
+def test_a_runner_takes_jobs_of_its_tenant_and_of_the_repositories_that_it_serves() -> None:
+    """Whatever labels it has; a runner without such bounds takes any."""
+    jobs = [job(1, tenant="a", key="x"), job(2, tenant="a", key="y"), job(3, tenant="b", key="x")]
+    labels = frozenset({"linux"})
+    for taker, fitting in (
+        (Poller(UUID(int=1), labels, 9), [1, 2, 3]),
+        (Poller(UUID(int=1), labels, 9, tenant="a"), [1, 2]),
+        (Poller(UUID(int=1), labels, 9, tenant="a", repositories=frozenset({"y"})), [2]),
+        (Poller(UUID(int=1), labels, 9, tenant="c"), []),
+    ):
+        assert sorted(taken.job.int for taken, _ in matched(jobs, [taker])) == fitting
