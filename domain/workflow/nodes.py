@@ -24,6 +24,8 @@ DEPTH_MAX = 50
 NODES_MAX = 50_000
 LOOK_NODES = 2_000
 """After each so many nodes whoever reads a big file may look whether it is worth to go on."""
+LOOK_REST_NODES = 7_000
+"""A look costs as much as reading so many nodes: it is left out where the rest, at its density so far, has not more."""
 
 
 _JUST_BEGUN = 16
@@ -95,6 +97,7 @@ class _Builder:
 
     def __init__(self, text: str, limits: Limits, look: Look | None) -> None:
         self._parser = CParser(text)
+        self._length = len(text)
         self._look = look
         self._limits = limits
         self._anchors: dict[str, Node | None] = {}
@@ -132,7 +135,7 @@ class _Builder:
         stack: list[tuple[Node, Node | None, str | None, int]] = []
         parent: Node | None = None
         key: Node | None = None
-        count = 0
+        count, length = 0, self._length
         look_at = LOOK_NODES if self._look is not None else nodes_max
         while True:
             event = next_event()
@@ -176,7 +179,7 @@ class _Builder:
                 return node
             if count > look_at:
                 look_at += LOOK_NODES
-                if self._look is not None:
+                if self._look is not None and (length - mark.index) * count > LOOK_REST_NODES * mark.index:
                     self._look(_so_far(stack), count)
             if parent.kind is Kind.SEQUENCE:
                 parent.value.append(node)

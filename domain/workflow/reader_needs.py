@@ -18,6 +18,7 @@ def check_needs(jobs: Node, needs: Needs, checked: Validator) -> None:
         checked.report("WF034", jobs, "no job can start first", because=because, help="one job must have no needs")
         return
     stuck = _stuck(needs)
+    following = {name: next((other for other in needed if other in stuck), None) for name, needed in stuck.items()}
     hints = _HINTS_MAX
     all_of_them = f"jobs in this file: {quoted_list(needs)}"
     for name, needed in stuck.items():
@@ -29,7 +30,7 @@ def check_needs(jobs: Node, needs: Needs, checked: Validator) -> None:
                 checked.report("WF032", place, f'job "{name}" needs the job "{other}", which is not in this file', help=hint)
             else:
                 message = f'job "{name}" needs the job "{other}", which can never finish before it'
-                checked.report("WF033", place, message, because=_circle(other, stuck))
+                checked.report("WF033", place, message, because=_circle(other, following))
 
 
 def _stuck(needs: Needs) -> dict[str, list[str]]:
@@ -50,14 +51,14 @@ def _stuck(needs: Needs) -> dict[str, list[str]]:
     return {name: list(needed) for name, needed in remaining.items()}
 
 
-def _circle(start: str, stuck: Mapping[str, list[str]]) -> str:
+def _circle(start: str, following: Mapping[str, str | None]) -> str:
     """The circle that a job is in or leads to, as `two -> three -> two`; a long one is not followed to its end."""
     path = [start]
     while len(path) <= _SHOWN_MAX:
-        following = next((other for other in stuck.get(path[-1], ()) if other in stuck), None)
-        if following is None:
+        after = following.get(path[-1])
+        if after is None:
             return f'"{path[-1]}" needs a job that is not in this file'
-        if following in path:
-            return "the needs are a circle: " + " -> ".join([*path[path.index(following) :], following])
-        path.append(following)
+        if after in path:
+            return "the needs are a circle: " + " -> ".join([*path[path.index(after) :], after])
+        path.append(after)
     return "the needs lead on: " + " -> ".join(path) + " -> ..."

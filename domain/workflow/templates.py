@@ -51,16 +51,20 @@ _parts = lru_cache(maxsize=4_096)(_split)
 
 def _closing(text: str, start: int) -> int:
     """The offset of the `}}` that ends the expression which begins at `start`; one inside quotes does not count."""
-    quoted = False
     offset = start
-    while offset < len(text):
-        if text[offset] == "'":
-            quoted = not quoted
-        elif not quoted and text.startswith("}}", offset):
-            return offset
-        offset += 1
+    while (closing := text.find("}}", offset)) >= 0:
+        while (quote := text.find("'", offset, closing)) >= 0:
+            offset = text.find("'", quote + 1) + 1
+            if not offset:
+                raise _unclosed(text, start)
+        if offset <= closing:
+            return closing
+    raise _unclosed(text, start)
+
+
+def _unclosed(text: str, start: int) -> ExpressionError:
     message = "The expression is not closed. An unescaped ${{ sequence was found, but the closing }} sequence was not found."
-    raise ExpressionError("parsing", message, start - len(OPEN) + 1, text)
+    return ExpressionError("parsing", message, start - len(OPEN) + 1, text)
 
 
 def as_format(pieces: tuple[Part, ...]) -> str:
