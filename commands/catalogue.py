@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, concurrency, repository, runner_pool
+from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token
 from domain.envelope import Meta
 from domain.job import commands as job
 from domain.job import decide as job_decide
@@ -42,6 +42,18 @@ AGGREGATES: dict[str, Aggregate] = {
     "concurrency": Aggregate(
         lambda state, command, _meta: concurrency.decide(state, command),
         lambda _stream, state, event, _meta: concurrency.evolve(state, event),
+    ),
+    "token": Aggregate(
+        lambda state, command, meta: token.decide(state, command, meta.at),
+        lambda _stream, state, event, meta: token.evolve(state, event, meta.tenant, meta.at),
+    ),
+    "registration": Aggregate(
+        lambda state, command, meta: registration.decide(state, command, meta.at),
+        lambda _stream, state, event, meta: registration.evolve(state, event, meta.tenant),
+    ),
+    "runner_group": Aggregate(
+        lambda state, command, _meta: runner_group.decide(state, command),
+        lambda _stream, _state, event, _meta: runner_group.evolve(event),
     ),
     "audit": Aggregate(
         lambda _state, command, _meta: audit.decide(command),
@@ -81,6 +93,12 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
     run.ClaimSlots: ("runner", "runner"),
+    registration.CreateRegistration: ("registration", "registration"),
+    registration.UseRegistration: ("registration", "registration"),
+    runner_group.ChangeRunnerGroup: ("runner_group", "group"),
+    token.CreateToken: ("token", "token"),
+    token.RevokeToken: ("token", "token"),
+    token.NoteTokenUse: ("token", "token"),
     run.RecordRefusal: ("audit", "audit"),
 }
 

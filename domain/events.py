@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, concurrency, repository, runner_pool
+from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token
 from domain.job import events as job
 from domain.run import events as run
 
@@ -64,13 +64,19 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "ConcurrencyAwaited": (concurrency.ConcurrencyAwaited, 1),
     "ConcurrencyReplaced": (concurrency.ConcurrencyReplaced, 1),
     "ConcurrencyReleased": (concurrency.ConcurrencyReleased, 1),
-    "RunnerRegistered": (runner_pool.RunnerRegistered, 1),
+    "RunnerRegistered": (runner_pool.RunnerRegistered, 2),
     "RunnerOnline": (runner_pool.RunnerOnline, 1),
     "RunnerOffline": (runner_pool.RunnerOffline, 1),
-    "RunnerPaused": (runner_pool.RunnerPaused, 1),
-    "RunnerResumed": (runner_pool.RunnerResumed, 1),
-    "RunnerDrained": (runner_pool.RunnerDrained, 1),
+    "RunnerPaused": (runner_pool.RunnerPaused, 2),
+    "RunnerResumed": (runner_pool.RunnerResumed, 2),
+    "RunnerDrained": (runner_pool.RunnerDrained, 2),
     "RunnerRetired": (runner_pool.RunnerRetired, 1),
+    "RunnerRegistrationCreated": (registration.RunnerRegistrationCreated, 1),
+    "RunnerRegistrationUsed": (registration.RunnerRegistrationUsed, 1),
+    "RunnerGroupChanged": (runner_group.RunnerGroupChanged, 1),
+    "TokenCreated": (token.TokenCreated, 1),
+    "TokenRevoked": (token.TokenRevoked, 1),
+    "TokenUsed": (token.TokenUsed, 1),
     "CommandRefused": (audit.CommandRefused, 1),
 }
 
@@ -86,6 +92,10 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("FollowersFixed", 1): lambda data: data,  # ref and sha came later and may be absent
     ("RunTriggered", 1): lambda data: data,  # retry came later and may be absent
     ("RunAdmitted", 1): lambda data: data,  # expires_at came later and may be absent: then the run has no limit
+    ("RunnerRegistered", 1): lambda data: data,  # group and key came later and may be absent
+    ("RunnerPaused", 1): lambda data: data,  # reason came later and may be absent
+    ("RunnerResumed", 1): lambda data: data,  # the same
+    ("RunnerDrained", 1): lambda data: data,  # the same
     ("RunPlanned", 1): lambda data: data,  # carried and expires_at came later and may be absent
 }
 """(name, old schema) to the function that turns an old JSON object into that of schema + 1."""

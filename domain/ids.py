@@ -69,6 +69,21 @@ def runner_id(tenant: str, registration: str) -> UUID:
     return derive("runner", tenant, registration)
 
 
+def token_id(tenant: str, command: UUID) -> UUID:
+    """The stream of an access token: made by this command."""
+    return derive("token", tenant, command)
+
+
+def registration_id(tenant: str, command: UUID) -> UUID:
+    """The stream of a registration token for a runner: made by this command."""
+    return derive("registration", tenant, command)
+
+
+def runner_group_id(tenant: str, name: str) -> UUID:
+    """The stream of a group of runners."""
+    return derive("runner group", tenant, name)
+
+
 def audit_id(tenant: str, day: str) -> UUID:
     """The stream that holds the refusals of one tenant on one day (ISO date, UTC)."""
     return derive("audit", tenant, day)

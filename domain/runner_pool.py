@@ -11,7 +11,10 @@ SLOTS_MAX = 1024
 
 
 class RunnerRegistered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A runner is known. pid: its process, where it runs on the server's own machine; None otherwise."""
+    """A runner is known. pid: its process, where it runs on the server's own machine; None otherwise.
+
+    group: of runners, "": the default one. key: its public key (Ed25519, hexadecimal), "": it has none of its own.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -21,6 +24,8 @@ class RunnerRegistered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
     version: str
     ephemeral: bool = False
     pid: int | None = None
+    group: str = ""
+    key: str = ""
 
 
 class RunnerOnline(msgspec.Struct, frozen=True, gc=False):
@@ -33,16 +38,22 @@ class RunnerOffline(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class RunnerPaused(msgspec.Struct, frozen=True, gc=False):
-    """It gets no new jobs until resumed."""
+class RunnerPaused(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """It gets no new jobs until resumed. reason: why, as whoever asked said."""
+
+    reason: str = ""
 
 
-class RunnerResumed(msgspec.Struct, frozen=True, gc=False):
+class RunnerResumed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """It gets jobs again."""
 
+    reason: str = ""
 
-class RunnerDrained(msgspec.Struct, frozen=True, gc=False):
+
+class RunnerDrained(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """It finishes what it has, gets nothing new, then leaves."""
+
+    reason: str = ""
 
 
 class RunnerRetired(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +91,11 @@ def decide(state: Runner | None, command: RegisterRunner | NoteRunner | ClaimSlo
         case "offline":
             return Decision((RunnerOffline(command.reason),)) if state.online else REPEAT
         case "pause":
-            return REPEAT if state.duty == "paused" else Decision((RunnerPaused(),))
+            return REPEAT if state.duty == "paused" else Decision((RunnerPaused(command.reason),))
         case "resume":
-            return REPEAT if state.duty == "active" else Decision((RunnerResumed(),))
+            return REPEAT if state.duty == "active" else Decision((RunnerResumed(command.reason),))
         case "drain":
-            return REPEAT if state.duty == "draining" else Decision((RunnerDrained(),))
+            return REPEAT if state.duty == "draining" else Decision((RunnerDrained(command.reason),))
         case "retire":
             return Decision((RunnerRetired(command.reason),))
 
@@ -103,8 +114,20 @@ def _register(state: Runner | None, command: RegisterRunner) -> Decision | Refus
         duty = "unregistered" if state is None else state.duty
         return Refusal("bad_slots", message, state=duty, help=f"a runner has 1 to {SLOTS_MAX} slots")
     facts = RunnerRegistered(
-        command.name, command.labels, command.slots, command.os, command.arch, command.version, command.ephemeral, command.pid
+        command.name,
+        command.labels,
+        command.slots,
+        command.os,
+        command.arch,
+        command.version,
+        command.ephemeral,
+        command.pid,
+        command.group,
+        command.key,
     )
+    if state is not None and state.facts.key != command.key:
+        message = f"runner {state.facts.name} is known by another key"
+        return Refusal("not_this_runner", message, state=state.duty, help="register it anew: ledgermill runner register")
     if state is not None and state.duty == "retired":
         message = f"runner {command.name} was removed; start it with a new registration"
         return Refusal("runner_retired", message, state="retired")

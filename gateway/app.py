@@ -9,7 +9,8 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from gateway.auth import Identity, Tokens, authorise
+from gateway.auth import Identity, authorise
+from gateway.authentication import Authentication
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
 from gateway.problems import MEDIA_TYPE, body, from_exception, problem
 
@@ -22,10 +23,10 @@ REST_BYTES_MAX = 2 * 1024 * 1024
 class App:
     """Serves one gateway. rest: what is not in the table."""
 
-    def __init__(self, table: Table, rest: AsgiApp, tokens: Tokens) -> None:
+    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication) -> None:
         self._table = table
         self._rest = rest
-        self._tokens = tokens
+        self._authentication = authentication
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -45,7 +46,7 @@ class App:
             await self._serve_rest(scope, receive, answer)
             return
         route, params = found
-        identity = self._authenticated(scope)
+        identity = await self._authenticated(scope)
         authorise(identity, route.least)
         request = Request(scope, receive, identity, answer.request_id, params)
         try:
@@ -67,20 +68,24 @@ class App:
         state = scope.setdefault("state", {})
         state["request_id"] = answer.request_id
         if scope["path"] not in PUBLIC:
-            state["identity"] = identity = self._authenticated(scope)
+            state["identity"] = identity = await self._authenticated(scope)
             authorise(identity, "viewer")
         await self._rest(scope, bounded(receive, REST_BYTES_MAX), answer)
 
-    def _authenticated(self, scope: Scope) -> Identity:
+    async def _authenticated(self, scope: Scope) -> Identity:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-        identity = self._tokens.identify(authorization)
+        identity = await self._authentication.identify(authorization)
         if identity is None:
-            what = "this request carries no bearer token" if authorization is None else "the bearer token of this request is not known here"
+            what = (
+                "this request carries no bearer token"
+                if authorization is None
+                else "the bearer token of this request is not known here, or is revoked or too old"
+            )
             raise problem(
                 401,
                 "not_authenticated",
                 what,
-                hint="send Authorization: Bearer with the text of DATA/token, as `ledgermill --data DATA` does",
+                hint="send Authorization: Bearer with a token of `ledgermill token create`, or with the text of DATA/token",
             )
         return identity
 

@@ -9,5 +9,6 @@ from projections.repositories import REPOSITORIES
 from projections.runners import RUNNERS
 from projections.status import STATUS
 from projections.table import View
+from projections.tokens import TOKENS
 
-VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS)}
+VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS)}

@@ -56,7 +56,10 @@ TAKES_JOBS = frozenset({"idle", "busy"})
 
 
 class Runner(msgspec.Struct, frozen=True):
-    """A runner and what it works on. state: "idle", "busy", "draining", "paused", "offline" or "retired"."""
+    """A runner and what it works on. state: "idle", "busy", "draining", "paused", "offline" or "retired".
+
+    changed_at, changed_by, reason: since when, by whom (an actor) and why it is so. group: "" for the default one.
+    """
 
     id: UUID
     name: str
@@ -71,6 +74,9 @@ class Runner(msgspec.Struct, frozen=True):
     ephemeral: bool
     registered_at: datetime
     changed_at: datetime
+    changed_by: str
+    reason: str
+    group: str
 
 
 async def runners(connection: Connection, tenant: str) -> list[Runner]:
@@ -149,4 +155,7 @@ def _runner(row: RunnerRow, jobs: tuple[UUID, ...]) -> Runner:
         ephemeral=row.ephemeral,
         registered_at=row.registered_at,
         changed_at=row.changed_at,
+        changed_by=row.changed_by,
+        reason=row.reason,
+        group=row.group,
     )

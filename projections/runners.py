@@ -1,4 +1,4 @@
-"""The runners view: who may take jobs, and whether they are there. What a runner works on stands in the status view."""
+"""The runners view: who may take jobs, and whether they are there; whom each group serves. What they work on: the status view."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,11 +7,12 @@ import msgspec
 
 from domain import runner_pool
 from domain.envelope import Recorded
+from domain.runner_group import RunnerGroupChanged
 from projections.table import Key, Rule, Table, View, by_stream
 
 
 class RunnerRow(msgspec.Struct, gc=False):
-    """A runner. reason: of the last change that gave one. changed_at: of the last event."""
+    """A runner. group: "" for the default one. changed_at, changed_by, reason: when, who (an actor) and why of the last change."""
 
     id: UUID
     tenant: str
@@ -30,6 +31,8 @@ class RunnerRow(msgspec.Struct, gc=False):
     reason: str
     registered_at: datetime
     changed_at: datetime
+    changed_by: str
+    group: str
 
 
 def _registered(row: RunnerRow | None, event: Recorded, key: Key) -> RunnerRow:
@@ -53,6 +56,8 @@ def _registered(row: RunnerRow | None, event: Recorded, key: Key) -> RunnerRow:
         reason="",
         registered_at=row.registered_at if row else event.meta.at,
         changed_at=event.meta.at,
+        changed_by=event.meta.actor,
+        group=data.group,
     )
 
 
@@ -75,7 +80,7 @@ def _changed(row: RunnerRow | None, event: Recorded, _key: Key) -> RunnerRow | N
         case _:
             raise AssertionError(f"{event.type} is not a change of a runner")
     row.reason = getattr(event.data, "reason", "")
-    row.changed_at = event.meta.at
+    row.changed_at, row.changed_by = event.meta.at, event.meta.actor
     return row
 
 
@@ -95,4 +100,23 @@ FLEET = Table(
     {runner_pool.RunnerRegistered: Rule(_registered, by_stream), **{change: Rule(_changed, by_stream) for change in _CHANGES}},
 )
 
-RUNNERS = View("runners", (FLEET,))
+
+class GroupRow(msgspec.Struct, gc=False):
+    """A group of runners whose access was set. repositories: the ids of those that it serves; None: all of its tenant."""
+
+    id: UUID
+    tenant: str
+    name: str
+    repositories: tuple[UUID, ...] | None
+    changed_at: datetime
+    changed_by: str
+
+
+def _group(_row: GroupRow | None, event: Recorded, key: Key) -> GroupRow:
+    data: RunnerGroupChanged = event.data
+    return GroupRow(key, event.meta.tenant, data.name, data.repositories, event.meta.at, event.meta.actor)
+
+
+GROUPS = Table("runner_groups", GroupRow, ("id",), {RunnerGroupChanged: Rule(_group, by_stream, opens=True)}, indexes=("(tenant, name)",))
+
+RUNNERS = View("runners", (FLEET, GROUPS))

@@ -174,7 +174,7 @@ class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
 
 
 class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Make a runner known."""
+    """Make a runner known. key: its public key, hexadecimal, "" for one that has none of its own; group: of runners."""
 
     runner: UUID
     name: str
@@ -185,6 +185,8 @@ class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     version: str
     ephemeral: bool = False
     pid: int | None = None
+    group: str = ""
+    key: str = ""
 
 
 class NoteRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

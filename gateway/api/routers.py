@@ -7,8 +7,9 @@ from gateway.api.jobs import job_routes
 from gateway.api.overview import overview_routes, record_routes
 from gateway.api.replay import replay_routes
 from gateway.api.runs import run_routes
+from gateway.api.tokens import token_routes
 
 
 def read_routers() -> tuple[APIRouter, ...]:
     """The routers of all views and of the log."""
-    return run_routes(), replay_routes(), job_routes(), event_routes(), overview_routes(), record_routes()
+    return run_routes(), replay_routes(), job_routes(), event_routes(), overview_routes(), record_routes(), token_routes()

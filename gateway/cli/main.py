@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "replay": ("Evidence", "gateway.cli.replay:replay", "Rebuild a run from its events; compare, verify, travel in time."),
     "check": ("Evidence", "gateway.cli.check:check", "Prove the invariants on the whole log."),
     "audit": ("Evidence", "gateway.cli.audit:audit", "Show who did what."),
+    "token": ("Access", "gateway.cli.token:token", "Make, list and revoke access tokens."),
     "runner": ("Fleet", "gateway.cli.runner:runner", "Register, start, list, drain and remove runners."),
     "queue": ("Fleet", "gateway.cli.queue:queue", "Show what waits for a runner, whose turn it is, and why."),
     "projection": ("Fleet", "gateway.cli.projection:projection", "List views, their lag, and rebuild them."),

@@ -16,6 +16,7 @@ from gateway.wiring.parts import Parts
 if TYPE_CHECKING:
     from gateway.acquire import Acquiring
     from gateway.app import App
+    from gateway.http import Route
     from gateway.rest import Health
     from gateway.serving import Tls
     from infra.settings import Settings
@@ -39,19 +40,14 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.acquire import Acquiring
     from gateway.api.commands import Commands
     from gateway.api.language import language_routes
-    from gateway.api.reads import Reading
-    from gateway.api.routers import read_routers
-    from gateway.app import App
-    from gateway.auth import ensure_tokens
+    from gateway.api.tokens import TokenCommands
     from gateway.fan_out import FanOut
-    from gateway.http import Table
     from gateway.hub import Hub
     from gateway.job_message import JobMessages
     from gateway.log_documents import LogDocuments
     from gateway.presence import Presence
     from gateway.ready_jobs import ReadyJobs
     from gateway.refusals import Refusals
-    from gateway.rest import rest
     from gateway.restart import Restart
     from gateway.runner_protocol import RunnerProtocol, Terms
     from gateway.streams import Streams
@@ -81,7 +77,14 @@ async def gateway(parts: Parts) -> Gateway:
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms)
     commands = Commands(handler, parts.blobs, refusals, parts.places.public_url, untrusted_values=settings.untrusted_values)
     streams = Streams(parts.store, logs, hub)
-    routes = [*protocol.routes(), *commands.routes(), *language_routes(), *streams.routes(), *LogDocuments(parts.store, logs).routes()]
+    routes = [
+        *protocol.routes(),
+        *commands.routes(),
+        *TokenCommands(handler, refusals).routes(),
+        *language_routes(),
+        *streams.routes(),
+        *LogDocuments(parts.store, logs).routes(),
+    ]
 
     parts.agents.keep("fan-out", fan_out.run)
     parts.agents.keep("presence", presence.run)
@@ -94,9 +97,22 @@ async def gateway(parts: Parts) -> Gateway:
             await logs.flush()
             await refusals.flush()
 
+    return Gateway(_app(parts, routes), quiesce, presence.left)
+
+
+def _app(parts: Parts, routes: "list[Route]") -> "App":
+    """The application over the hot routes and those that only read, for whoever is known here."""
+    from gateway.api.reads import Reading
+    from gateway.api.routers import read_routers
+    from gateway.app import App
+    from gateway.auth import ensure_tokens
+    from gateway.authentication import Authentication
+    from gateway.http import Table
+    from gateway.rest import rest
+
     reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
-    app = App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), ensure_tokens(settings.data))
-    return Gateway(app, quiesce, presence.left)
+    authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock)
+    return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication)
 
 
 async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:

@@ -48,6 +48,18 @@ REFUSALS = (
     "runner_retired",
     "bad_slots",
     "too_many_slots",
+    "not_this_runner",
+    "registration_not_found",
+    "registration_used",
+    "registration_expired",
+    "labels_not_granted",
+    "group_not_granted",
+    "bad_registration",
+    "bad_group",
+    "token_not_found",
+    "token_over",
+    "bad_token",
+    "idempotency_key_reused",
 )
 STATES = (
     "job queued",

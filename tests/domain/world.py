@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
@@ -20,10 +21,13 @@ from domain.invariants import Breach, check
 from domain.job import commands as c
 from domain.job.events import JobCreated
 from domain.job.state import Acquired, Done, Running, name
+from domain.registration import CreateRegistration, UseRegistration
 from domain.run import commands as r
 from domain.run import followers
 from domain.run.events import Follower
 from domain.run.state import Run
+from domain.runner_group import ChangeRunnerGroup
+from domain.token import CreateToken, NoteTokenUse, RevokeToken
 from domain.workflow import reader
 from domain.workflow.gather import gather
 from domain.workflow.model import Workflow
@@ -280,6 +284,33 @@ class World:
                 changes = ("online", "offline", "pause", "resume") * 3 + ("drain", "retire")
                 self.send(r.NoteRunner(runner, self.pick(changes), "x"))
 
+    def joins(self) -> None:
+        """Runners join by registrations, in time or late, once or more often, with labels that they were given or not."""
+        for _ in range(3):
+            registration = ids.registration_id("default", ids.derive("registration", self.draw(40)))
+            if self.draw(3) == 0:
+                labels = self.pick((("gpu",), ("gpu",), ("gpu",), ("gpu",), ("a,b",)))
+                self.send(CreateRegistration(registration, "d", labels, self.pick(("default", "default", "other"))))
+            self.clock.advance(self.pick((1, 1, 400)))
+            runner = ids.runner_id("default", f"key {self.draw(4)}")
+            key = self.pick(("key", "key", "key", "other"))
+            facts = r.RegisterRunner(runner, "r", self.pick(((), (), ("gpu",), ("root",))), 1, "linux", "x64", "0", key=key)
+            self.send(UseRegistration(registration, replace(facts, group=self.pick(("", "", "default", "wrong")))))
+
+    def access(self) -> None:
+        """Tokens are made, used, revoked, and outlive their time; a group of runners serves others."""
+        for _ in range(3):
+            token = ids.token_id("default", ids.derive("token", self.draw(10)))
+            if self.draw(2) == 0:
+                lifetime = self.pick((None, 3600, 3600, 0))
+                self.send(CreateToken(token, "t", self.pick(("admin", "viewer")), "d", lifetime))
+            self.send(NoteTokenUse(token))
+            if self.draw(4) == 0:
+                self.send(RevokeToken(token))
+            name = self.pick(("a", "a", ""))
+            group = ids.runner_group_id("default", name)
+            self.send(ChangeRunnerGroup(group, name, self.pick((None, (token,)))))
+
     def live(self) -> list[tuple[UUID, Acquired | Running]]:
         """The jobs that a runner holds."""
         states = [(job, drive(self.handler.state(job, "job"))) for job in self.jobs[-12:]]
@@ -441,6 +472,8 @@ ACTIONS = (
     "switch",
     "runner",
     "runner",
+    "joins",
+    "access",
     "refused",
     "again",
     "late",

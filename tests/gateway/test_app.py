@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.auth import Tokens, ensure_tokens
+from gateway.authentication import bearer
 from tests.gateway.conftest import Gateway
 
 
@@ -100,7 +101,7 @@ def test_tokens_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path)
     """Mode 0600; a second start finds the same ones."""
     ensure_tokens(tmp_path)
     first = {name: (tmp_path / name).read_text() for name in ("token", "runner-token")}
-    assert ensure_tokens(tmp_path).identify(f"Bearer {first['token'].strip()}") is not None
+    assert ensure_tokens(tmp_path).identify(first["token"].strip()) is not None
     assert {name: (tmp_path / name).read_text() for name in first} == first
     assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in first} == {0o600}
     assert len(set(first.values())) == 2
@@ -108,7 +109,7 @@ def test_tokens_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path)
 
 def test_an_actor_is_an_opaque_id() -> None:
     """Neither the token nor a name of a person stands in it, and the scheme's case does not matter."""
-    identity = Tokens(admin="secret-a", runner="secret-r").identify(b"bEARER secret-a")
+    identity = Tokens(admin="secret-a", runner="secret-r").identify(bearer(b"bEARER secret-a") or "")
     assert identity is not None
     assert identity.role == "admin"
     assert "secret" not in identity.actor + identity.token
