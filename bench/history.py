@@ -14,6 +14,7 @@ import msgspec
 from commands.handle import Handler, Origin
 from domain import ids
 from domain.job import commands as job
+from domain.repository_commands import RegisterRepository
 from domain.run import commands as run
 from domain.workflow import reader
 from infra.append_call import Row, StoredRow
@@ -90,7 +91,7 @@ async def _record(url: str, directory: Path) -> list[StoredRow]:
     workflow, problems = reader.read(path, WORKFLOW)
     if workflow is None:
         raise RuntimeError(f"the workflow of the benchmark cannot be read: {problems}")
-    await handler.handle(run.RegisterRepository(repository, "acme/pay", "local", "/clone"), origin)
+    await handler.handle(RegisterRepository(repository, "acme/pay", "local", "/clone"), origin)
     await handler.handle(
         run.TriggerRun(
             run=ids.run_id("default", "1"),

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token
+from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token, workflow_file
+from domain import repository_commands as of_repository
 from domain.envelope import Meta
 from domain.job import commands as job
 from domain.job import decide as job_decide
@@ -28,8 +29,8 @@ AGGREGATES: dict[str, Aggregate] = {
     "job": Aggregate(lambda state, command, meta: job_decide.decide(state, command, meta.at), job_evolve.evolve),
     "run": Aggregate(run_decide.decide, run_evolve.evolve),
     "workflow": Aggregate(
-        lambda state, command, _meta: repository.decide_workflow(state, command),
-        lambda stream, state, event, _meta: repository.evolve_workflow(stream, state, event),
+        lambda state, command, _meta: workflow_file.decide_workflow(state, command),
+        lambda stream, state, event, _meta: workflow_file.evolve_workflow(stream, state, event),
     ),
     "repository": Aggregate(
         lambda state, command, _meta: repository.decide_repository(state, command),
@@ -87,9 +88,14 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.PlanRerun: ("run", "run"),
     run.ExpireRun: ("run", "run"),
     run.TriggerRun: ("workflow", "workflow"),
-    run.SetWorkflowEnabled: ("workflow", "workflow"),
-    run.RegisterRepository: ("repository", "repository"),
-    run.ChangeRepository: ("repository", "repository"),
+    of_repository.RegisterWorkflow: ("workflow", "workflow"),
+    of_repository.RemoveWorkflow: ("workflow", "workflow"),
+    of_repository.SetWorkflowEnabled: ("workflow", "workflow"),
+    of_repository.RegisterRepository: ("repository", "repository"),
+    of_repository.ChangeRepository: ("repository", "repository"),
+    of_repository.RemoveRepository: ("repository", "repository"),
+    of_repository.ListWorkflow: ("repository", "repository"),
+    of_repository.UnlistWorkflow: ("repository", "repository"),
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
     run.ClaimSlots: ("runner", "runner"),

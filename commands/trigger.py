@@ -17,8 +17,9 @@ from domain import ids
 from domain.ports import Blobs
 from domain.refusals import REPEAT, Refusal
 from domain.repository import Repository, decide_repository
+from domain.repository_commands import RegisterRepository
 from domain.run import followers
-from domain.run.commands import RegisterRepository, TriggerRun
+from domain.run.commands import TriggerRun
 from domain.run.events import Follower
 from domain.run.state import Run
 from domain.workflow import dispatch, reader, triggers

@@ -9,18 +9,24 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token
+from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token, workflow_file
 from domain.job import events as job
 from domain.run import events as run
 
 REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "RepositoryRegistered": (repository.RepositoryRegistered, 1),
     "RepositorySettingsChanged": (repository.RepositorySettingsChanged, 1),
-    "WorkflowRegistered": (repository.WorkflowRegistered, 1),
-    "WorkflowSourceChanged": (repository.WorkflowSourceChanged, 1),
-    "WorkflowEnabled": (repository.WorkflowEnabled, 1),
-    "WorkflowDisabled": (repository.WorkflowDisabled, 1),
-    "RunNumbered": (repository.RunNumbered, 1),
+    "WebhookSecretSet": (repository.WebhookSecretSet, 1),
+    "WorkflowListed": (repository.WorkflowListed, 1),
+    "WorkflowUnlisted": (repository.WorkflowUnlisted, 1),
+    "RepositoryRemoved": (repository.RepositoryRemoved, 1),
+    "WorkflowRegistered": (workflow_file.WorkflowRegistered, 1),
+    "WorkflowSourceChanged": (workflow_file.WorkflowSourceChanged, 1),
+    "WorkflowTextSet": (workflow_file.WorkflowTextSet, 1),
+    "WorkflowRemoved": (workflow_file.WorkflowRemoved, 1),
+    "WorkflowEnabled": (workflow_file.WorkflowEnabled, 1),
+    "WorkflowDisabled": (workflow_file.WorkflowDisabled, 1),
+    "RunNumbered": (workflow_file.RunNumbered, 1),
     "RunTriggered": (run.RunTriggered, 2),
     "FollowersFixed": (run.FollowersFixed, 2),
     "RunPlanned": (run.RunPlanned, 2),

@@ -1,4 +1,8 @@
-"""Repositories and their workflow files: what exists, what changed, and the number of the next run."""
+"""Repositories: where they are, what holds for their runs, and which workflows were listed for them.
+
+A repository without listed workflows is answered for by the files at each event's commit. A workflow that is listed with
+its text answers instead of the file of that path. The secret of its webhooks is never here: the stream only counts them.
+"""
 
 from uuid import UUID
 
@@ -6,7 +10,15 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.refusals import REPEAT, Decision, Refusal
-from domain.run.commands import ChangeRepository, RegisterRepository, SetWorkflowEnabled, StartRun, TriggerRun
+from domain.repository_commands import (
+    ChangeRepository,
+    ListWorkflow,
+    RegisterRepository,
+    RegisterWorkflow,
+    RemoveRepository,
+    RemoveWorkflow,
+    UnlistWorkflow,
+)
 
 
 class RepositoryRegistered(msgspec.Struct, frozen=True, gc=False):
@@ -24,128 +36,122 @@ class RepositorySettingsChanged(msgspec.Struct, frozen=True, gc=False):
     retry: str
 
 
-class WorkflowRegistered(msgspec.Struct, frozen=True, gc=False):
-    """A workflow file is known. source: digest of its text; name: as its `name:` says, else its path."""
+class WebhookSecretSet(msgspec.Struct, frozen=True, gc=False):
+    """The repository's webhooks are signed with another secret from now on. number: how many there have been."""
 
-    repository: UUID
-    path: str
-    name: str
-    source: str
-
-
-class WorkflowSourceChanged(msgspec.Struct, frozen=True, gc=False):
-    """The file's text is another one."""
-
-    name: str
-    source: str
-
-
-class WorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
-    """Its triggers count again."""
-
-
-class WorkflowDisabled(msgspec.Struct, frozen=True, gc=False):
-    """Its triggers are ignored."""
-
-
-class RunNumbered(msgspec.Struct, frozen=True, gc=False):
-    """The workflow's next run has this number."""
-
-    run: UUID
     number: int
 
 
-WorkflowEvent = WorkflowRegistered | WorkflowSourceChanged | WorkflowEnabled | WorkflowDisabled | RunNumbered
+class WorkflowListed(msgspec.Struct, frozen=True, gc=False):
+    """A workflow answers the repository's events. text: digest of the text that answers, "": the file at the event's commit."""
+
+    workflow: UUID
+    path: str
+    text: str
 
 
-RepositoryEvent = RepositoryRegistered | RepositorySettingsChanged
+class WorkflowUnlisted(msgspec.Struct, frozen=True, gc=False):
+    """It answers no longer by being listed."""
+
+    path: str
+
+
+class RepositoryRemoved(msgspec.Struct, frozen=True, gc=False):
+    """The repository is forgotten; a later registration begins anew."""
+
+
+RepositoryEvent = (
+    RepositoryRegistered | RepositorySettingsChanged | WebhookSecretSet | WorkflowListed | WorkflowUnlisted | RepositoryRemoved
+)
+RepositoryCommand = RegisterRepository | ChangeRepository | RemoveRepository | ListWorkflow | UnlistWorkflow
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """A listed workflow; see WorkflowListed."""
+
+    workflow: UUID
+    text: str
 
 
 class Repository(msgspec.Struct, frozen=True, gc=False):
-    """A repository's state. retry: see RepositorySettingsChanged; version: of the stream."""
+    """A repository's state. retry: see RepositorySettingsChanged; secrets: how many there have been; workflows: by path.
+
+    version: of the stream.
+    """
 
     registered: RepositoryRegistered
     retry: str = ""
+    secrets: int = 0
+    workflows: dict[str, Listed] = {}
+    removed: bool = False
     version: int = 1
 
 
-class Workflow(msgspec.Struct, frozen=True, gc=False):
-    """A workflow file's state. runs: the number of the last run; version: of the stream."""
-
-    name: str
-    source: str
-    enabled: bool = True
-    runs: int = 0
-    version: int = 1
-
-
-def decide_repository(state: Repository | None, command: RegisterRepository | ChangeRepository) -> Decision | Refusal:
-    """Register a repository or change its settings; what is known already, and the same, gives no event."""
+def decide_repository(state: Repository | None, command: RepositoryCommand) -> Decision | Refusal:
+    """What is known already, and the same, gives no event."""
     if isinstance(command, RegisterRepository):
         known = RepositoryRegistered(command.full_name, command.provider, command.clone_url, command.default_branch)
-        return REPEAT if state is not None and state.registered == known else Decision((known,))
-    if state is None:
+        return REPEAT if state is not None and not state.removed and state.registered == known else Decision((known,))
+    if isinstance(command, UnlistWorkflow):
+        return Decision((WorkflowUnlisted(command.path),)) if state is not None and command.path in state.workflows else REPEAT
+    if state is None or state.removed:
         return Refusal("repository_not_found", f"there is no repository {command.repository}", state="absent")
+    if isinstance(command, ListWorkflow):
+        return _listed(state, command)
     if command.versions is not None and state.version not in command.versions:
-        return _mismatch(f"repository {command.repository}", state.version)
-    return REPEAT if state.retry == command.retry else Decision((RepositorySettingsChanged(command.retry),))
+        return mismatch(f"repository {command.repository}", state.version)
+    if isinstance(command, ChangeRepository):
+        return _changed(state, command)
+    return Decision((RepositoryRemoved(),), tuple(RemoveWorkflow(each.workflow) for each in state.workflows.values()))
 
 
-def _mismatch(what: str, version: int) -> Refusal:
+def _listed(state: Repository, command: ListWorkflow) -> Decision:
+    """The workflow's own stream is told in any case: it knows whether it has to change."""
+    listed = WorkflowListed(command.workflow, command.path, command.text)
+    known = state.workflows.get(command.path) == Listed(command.workflow, command.text)
+    register = RegisterWorkflow(command.workflow, command.repository, command.path, command.name, command.text)
+    return Decision(() if known else (listed,), (register,))
+
+
+def _changed(state: Repository, command: ChangeRepository) -> Decision:
+    was = state.registered
+    url = was.clone_url if command.clone_url is None else command.clone_url
+    branch = was.default_branch if command.default_branch is None else command.default_branch
+    events: list[RepositoryEvent] = []
+    if (url, branch) != (was.clone_url, was.default_branch):
+        events.append(RepositoryRegistered(was.full_name, was.provider, url, branch))
+    if command.retry is not None and command.retry != state.retry:
+        events.append(RepositorySettingsChanged(command.retry))
+    if command.new_secret:
+        events.append(WebhookSecretSet(state.secrets + 1))
+    return Decision(tuple(events))
+
+
+def mismatch(what: str, version: int) -> Refusal:
+    """If-Match names another version than the stream's."""
     message = f"{what} is at version {version}, which If-Match does not name"
     return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")
 
 
 def evolve_repository(state: Repository | None, event: RepositoryEvent) -> Repository:
-    """The last registration counts; settings stay."""
+    """The last registration counts; settings stay, but for those of a repository that was removed."""
     if isinstance(event, RepositoryRegistered):
-        return Repository(event) if state is None else replace(state, registered=event, version=state.version + 1)
+        if state is None:
+            return Repository(event)
+        return (
+            Repository(event, version=state.version + 1) if state.removed else replace(state, registered=event, version=state.version + 1)
+        )
     assert state is not None, "a repository's stream begins with RepositoryRegistered"  # noqa: S101 - a fact, not a check
-    return replace(state, retry=event.retry, version=state.version + 1)
-
-
-def decide_workflow(state: Workflow | None, command: TriggerRun | SetWorkflowEnabled) -> Decision | Refusal:
-    """Number a run (the run itself starts in the same commit), or switch the workflow on or off."""
-    match command:
-        case TriggerRun():
-            return _number(state, command)
-        case SetWorkflowEnabled():
-            if state is None:
-                return Refusal("workflow_not_found", f"there is no workflow {command.workflow}", state="absent")
-            if command.versions is not None and state.version not in command.versions:
-                return _mismatch(f"workflow {command.workflow}", state.version)
-            if state.enabled == command.enabled:
-                return REPEAT
-            return Decision((WorkflowEnabled() if command.enabled else WorkflowDisabled(),))
-
-
-def _number(state: Workflow | None, command: TriggerRun) -> Decision | Refusal:
-    name = command.workflow_ast.name or command.workflow_path
-    events: list[WorkflowEvent] = []
-    if state is None:
-        events.append(WorkflowRegistered(command.repository, command.workflow_path, name, command.source))
-    elif not state.enabled:
-        help_ = "enable it: ledgermill workflow enable"
-        return Refusal("workflow_disabled", f"workflow {command.workflow_path} is disabled", state="disabled", help=help_)
-    elif state.source != command.source:
-        events.append(WorkflowSourceChanged(name, command.source))
-    number = (state.runs if state else 0) + 1
-    events.append(RunNumbered(command.run, number))
-    return Decision(tuple(events), (StartRun(command.run, number, command),))
-
-
-def evolve_workflow(_stream: UUID, state: Workflow | None, event: WorkflowEvent) -> Workflow:
-    """How each event changes a workflow."""
-    if isinstance(event, WorkflowRegistered):
-        return Workflow(event.name, event.source)
-    assert state is not None, "a workflow's stream begins with WorkflowRegistered"  # noqa: S101 - a fact, not a check
     version = state.version + 1
     match event:
-        case WorkflowSourceChanged():
-            return replace(state, name=event.name, source=event.source, version=version)
-        case WorkflowEnabled():
-            return replace(state, enabled=True, version=version)
-        case WorkflowDisabled():
-            return replace(state, enabled=False, version=version)
-        case RunNumbered():
-            return replace(state, runs=event.number, version=version)
+        case RepositorySettingsChanged():
+            return replace(state, retry=event.retry, version=version)
+        case WebhookSecretSet():
+            return replace(state, secrets=event.number, version=version)
+        case WorkflowListed():
+            return replace(state, workflows=state.workflows | {event.path: Listed(event.workflow, event.text)}, version=version)
+        case WorkflowUnlisted():
+            left = {path: listed for path, listed in state.workflows.items() if path != event.path}
+            return replace(state, workflows=left, version=version)
+        case RepositoryRemoved():
+            return Repository(state.registered, secrets=state.secrets, removed=True, version=version)

@@ -1,6 +1,7 @@
 """What the gateway needs from infra beyond the shared ports."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -29,3 +30,16 @@ class Logs(Protocol):
 
     async def extents(self, job: UUID, attempt: int) -> list[Extent]:
         """The pieces of a log, one after the other from line 1 on; what events tell of them is not read."""
+
+
+class RepositorySecrets(Protocol):
+    """The webhook secrets of repositories; see infra.secret_files."""
+
+    def valid(self, repository: UUID, now: datetime) -> tuple[str, ...]:
+        """The secrets that count now, the newest first."""
+
+    def replace(self, repository: UUID, secret: str, now: datetime) -> bool:
+        """Make it the newest secret, durably; False where it is already."""
+
+    def remove(self, repository: UUID) -> None:
+        """Forget them."""

@@ -37,6 +37,7 @@ STREAM_TYPES = {
     "domain.run.events": "run",
     "domain.runner_pool": "runner",
     "domain.repository": "repository",
+    "domain.workflow_file": "workflow",
     "domain.audit": "audit",
 }
 _encode = msgspec.json.Encoder().encode
@@ -144,8 +145,7 @@ def stream_type(event_type: str) -> str:
     shape, _ = REGISTER.get(event_type, (None, 0))
     if shape is None:
         return "other"
-    kind = STREAM_TYPES.get(shape.__module__, "other")
-    return "workflow" if kind == "repository" and not event_type.startswith("Repository") else kind
+    return STREAM_TYPES.get(shape.__module__, "other")
 
 
 def headers(names: Names, event: Recorded) -> dict[str, str]:

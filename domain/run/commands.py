@@ -144,35 +144,6 @@ class ExpireRun(msgspec.Struct, frozen=True, gc=False):
     run: UUID
 
 
-class RegisterRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Make a repository known."""
-
-    repository: UUID
-    full_name: str
-    provider: str
-    clone_url: str
-    default_branch: str = "main"
-
-
-class ChangeRepository(msgspec.Struct, frozen=True, gc=False):
-    """Change a repository's settings. retry: as `LEDGERMILL_RETRY` writes it, already checked; "": the default policy.
-
-    versions: see SetWorkflowEnabled.
-    """
-
-    repository: UUID
-    retry: str
-    versions: tuple[int, ...] | None = None
-
-
-class SetWorkflowEnabled(msgspec.Struct, frozen=True, gc=False):
-    """Enable or disable a workflow. versions: only where its stream is at one of these; None: wherever it is."""
-
-    workflow: UUID
-    enabled: bool
-    versions: tuple[int, ...] | None = None
-
-
 class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Make a runner known. key: its public key, hexadecimal, "" for one that has none of its own; group: of runners."""
 

@@ -13,7 +13,7 @@ from domain import ids
 from domain.access import Role, may
 from domain.token import CreateToken, RevokeToken, Token
 from gateway import http, secrets
-from gateway.api.commands import idempotency_key, position_header
+from gateway.api.orders import idempotency_key, position_header
 from gateway.api.overview import Condition, same, selected
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, least, page
 from gateway.problems import problem, refused

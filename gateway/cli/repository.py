@@ -1,5 +1,9 @@
-"""`repository list/set`: the repositories that a server has seen, and what holds for all of their runs."""
+"""`repository add/list/set`: the repositories that a server knows, and what holds for all of their runs.
 
+A webhook secret is read from standard input: on a command line everybody on the machine could see it.
+"""
+
+import sys
 from typing import Any
 
 import click
@@ -13,7 +17,31 @@ from gateway.cli.options import Target, json_option, target_options
 
 @click.group()
 def repository() -> None:
-    """List repositories and change their settings."""
+    """Add and list repositories and change their settings."""
+
+
+secret_option = click.option("--webhook-secret", "with_secret", is_flag=True, help="Read the secret of its webhooks from standard input.")
+
+
+@repository.command()
+@click.argument("name", metavar="OWNER/NAME")
+@click.argument("clone_url", metavar="URL")
+@click.option("--provider", type=click.Choice(("github", "gitea", "gitlab", "git")), required=True, help="Whose webhooks it sends.")
+@click.option("--default-branch", default="main", show_default=True, metavar="BRANCH", help="Where events without a commit run.")
+@secret_option
+@json_option
+@target_options
+def add(*, target: Target, name: str, clone_url: str, provider: str, default_branch: str, with_secret: bool, as_json: bool) -> None:
+    """Register the repository OWNER/NAME, which is fetched from URL; one that is known gets these facts."""
+    body = {"full_name": name, "provider": provider, "clone_url": clone_url, "default_branch": default_branch} | _secret(with_secret)
+    with connected(target) as client:
+        added = client.post("/repositories", body)
+    if as_json:
+        render.print_json(added)
+        return
+    click.echo(f"{name} added ({added['id']})", err=True)
+    if provider != "git":
+        click.echo(f"let {provider} send its webhooks to {client.url}/api/v1/webhooks/{provider}", err=True)
 
 
 @repository.command("list")
@@ -33,14 +61,32 @@ def list_(*, target: Target, as_json: bool) -> None:
 
 @repository.command("set")
 @click.argument("name", metavar="REPOSITORY")
-@click.option("--retry", required=True, metavar="POLICY", help='As in "max=3 on=lost,failed backoff=5s"; "" for the default.')
+@click.option("--retry", default=None, metavar="POLICY", help='As in "max=3 on=lost,failed backoff=5s"; "" for the default.')
+@click.option("--clone-url", default=None, metavar="URL", help="Where it is fetched from.")
+@click.option("--default-branch", default=None, metavar="BRANCH", help="Where events without a commit run.")
+@secret_option
 @target_options
-def set_(*, target: Target, name: str, retry: str) -> None:
+def set_(*, target: Target, name: str, with_secret: bool, **changes: str | None) -> None:
     """Set what holds for the new runs of REPOSITORY (a name, or a prefix of an id)."""
+    body = {field: value for field, value in changes.items() if value is not None} | _secret(with_secret)
+    if not body:
+        raise usage("nothing was said to set", "--retry, --clone-url, --default-branch or --webhook-secret")
     with connected(target) as client:
         found = _find(client, name)
-        client.patch(f"/repositories/{found['id']}", {"retry": retry})
-    click.echo(f"{found['full_name']}: retry {retry or 'as by default'}", err=True)
+        client.patch(f"/repositories/{found['id']}", body)
+    said = ", ".join(_said(field, value) for field, value in body.items())
+    click.echo(f"{found['full_name']}: {said}", err=True)
+
+
+def _said(field: str, value: str) -> str:
+    if field == "webhook_secret":
+        return "another webhook secret; the one before counts for another day"
+    return f"{field.replace('_', ' ')} {value or 'as by default'}"
+
+
+def _secret(with_secret: bool) -> dict[str, str]:
+    """The secret's part of a body. The line's end is none of it."""
+    return {"webhook_secret": sys.stdin.read().rstrip("\r\n")} if with_secret else {}
 
 
 def _find(client: Client, name: str) -> dict[str, Any]:

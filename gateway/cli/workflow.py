@@ -1,4 +1,4 @@
-"""`workflow list/view/enable/disable`: the workflow files that a server has seen, as `gh` names them.
+"""`workflow list/view/enable/disable/dispatch`: the workflow files that a server knows, as `gh` names them.
 
 WORKFLOW is a path, a file name with or without its ending, a name, or a prefix of an id. A disabled workflow answers no
 event; what already runs goes on.
@@ -25,7 +25,7 @@ workflow_argument = click.argument("name", metavar="WORKFLOW")
 
 @click.group()
 def workflow() -> None:
-    """List and view workflows; enable and disable them."""
+    """List, view and start workflows; enable and disable them."""
 
 
 @workflow.command("list")
@@ -76,6 +76,26 @@ def enable(*, target: Target, name: str) -> None:
 def disable(*, target: Target, name: str) -> None:
     """Let WORKFLOW answer no events."""
     _switch(target, name, enabled=False)
+
+
+@workflow.command()
+@workflow_argument
+@click.option("--ref", default="", metavar="REF", help="The branch or tag to run on (default: the default branch).")
+@click.option("--input", "inputs", multiple=True, metavar="K=V", help="An input of workflow_dispatch.")
+@json_option
+@target_options
+def dispatch(*, target: Target, name: str, ref: str, inputs: tuple[str, ...], as_json: bool) -> None:
+    """Start a run of WORKFLOW, which listens to workflow_dispatch."""
+    given = dict(pair.split("=", 1) for pair in inputs if "=" in pair)
+    if len(given) < len(inputs):
+        raise usage("an input is written K=V, and each only once", "--input stage=live")
+    with connected(target) as client:
+        found = find(client, name)
+        started = client.post(f"/workflows/{found['id']}/dispatches", {"ref": ref, "inputs": given})
+    if as_json:
+        render.print_json(started)
+        return
+    click.echo(f"started run {started['run_id']}; follow it: ledgermill watch {started['run_id'][:8]}", err=True)
 
 
 def find(client: Client, name: str) -> Json:

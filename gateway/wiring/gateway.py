@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.acquire import Acquiring
     from gateway.app import App
     from gateway.http import Route
+    from gateway.refusals import Refusals
     from gateway.rest import Health
     from gateway.serving import Tls
     from infra.settings import Settings
@@ -38,9 +39,6 @@ async def gateway(parts: Parts) -> Gateway:
     """Start its agents and make its application."""
     from commands.sources import SourceLoader
     from gateway.acquire import Acquiring
-    from gateway.api.commands import Commands
-    from gateway.api.language import language_routes
-    from gateway.api.tokens import TokenCommands
     from gateway.fan_out import FanOut
     from gateway.hub import Hub
     from gateway.job_message import JobMessages
@@ -75,16 +73,8 @@ async def gateway(parts: Parts) -> Gateway:
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms)
-    commands = Commands(handler, parts.blobs, refusals, parts.places.public_url, untrusted_values=settings.untrusted_values)
-    streams = Streams(parts.store, logs, hub)
-    routes = [
-        *protocol.routes(),
-        *commands.routes(),
-        *TokenCommands(handler, refusals).routes(),
-        *language_routes(),
-        *streams.routes(),
-        *LogDocuments(parts.store, logs).routes(),
-    ]
+    streams, documents = Streams(parts.store, logs, hub), LogDocuments(parts.store, logs)
+    routes = [*protocol.routes(), *_commands(parts, refusals), *streams.routes(), *documents.routes()]
 
     parts.agents.keep("fan-out", fan_out.run)
     parts.agents.keep("presence", presence.run)
@@ -113,6 +103,24 @@ def _app(parts: Parts, routes: "list[Route]") -> "App":
     reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
     authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock)
     return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication)
+
+
+def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
+    """The routes by which people ask for something."""
+    from gateway.api.commands import Commands
+    from gateway.api.language import language_routes
+    from gateway.api.orders import Orders
+    from gateway.api.repositories import Repositories
+    from gateway.api.tokens import TokenCommands
+    from infra.secret_files import SecretFiles
+
+    url, untrusted = parts.places.public_url, parts.settings.untrusted_values
+    orders = Orders(parts.handler, refusals)
+    secrets = SecretFiles(parts.settings.data / "webhook-secrets")
+    commands = Commands(orders, parts.blobs, url, untrusted_values=untrusted)
+    repositories = Repositories(orders, parts.blobs, secrets, parts.clock, url, untrusted_values=untrusted)
+    tokens = TokenCommands(parts.handler, refusals)
+    return [*commands.routes(), *repositories.routes(), *tokens.routes(), *language_routes()]
 
 
 async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:

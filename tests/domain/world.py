@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
 from domain import ids, reactions
+from domain import repository_commands as asked
 from domain.envelope import Recorded
 from domain.invariants import Breach, check
 from domain.job import commands as c
@@ -254,7 +255,7 @@ class World:
             workflow_ast=workflow,
             followers=followers.fixed(path, 0, listeners),
         )
-        self.send(r.RegisterRepository(repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
+        self.send(asked.RegisterRepository(repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
         self.send(command)
 
     def stored(self, path: str) -> tuple[Workflow, str]:
@@ -268,9 +269,25 @@ class World:
         path = self.pick((*tuple(WORKFLOWS)[:2], "unknown"))
         for _ in range(3):
             versions = (1,) if self.draw(4) == 0 else None
-            self.send(r.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(2) > 0, versions))
+            self.send(asked.SetWorkflowEnabled(ids.workflow_id("default", repository, path), self.draw(2) > 0, versions))
         name = self.pick(("acme/pay", "acme/pay", "acme/unknown"))
-        self.send(r.ChangeRepository(ids.repository_id("default", "local", name), self.pick(("", "max=5 on=lost,failed", "max=2"))))
+        change = asked.ChangeRepository(ids.repository_id("default", "local", name), self.pick((None, "", "max=5 on=lost,failed", "max=2")))
+        self.send(msgspec.structs.replace(change, new_secret=self.draw(3) == 0, clone_url=self.pick((None, "/clone/2"))))
+
+    def listing(self) -> None:
+        """Workflows are listed with a text or without, and removed, sometimes with all of their repository."""
+        repository = ids.repository_id("default", "local", self.pick(("acme/pay", "acme/pay", "acme/other")))
+        for _ in range(4):
+            path = self.pick((*tuple(WORKFLOWS)[:2], "unknown"))
+            workflow = ids.workflow_id("default", repository, path)
+            versions = (1,) if self.draw(6) == 0 else None
+            match self.draw(8):
+                case 0:
+                    self.send(asked.RemoveRepository(repository, versions))
+                case 1 | 2:
+                    self.send(asked.RemoveWorkflow(workflow, versions))
+                case _:
+                    self.send(asked.ListWorkflow(repository, workflow, path, path, self.pick(("", "t1", "t2"))))
 
     def runner(self) -> None:
         """Runners register, come, go, pause; one is unknown."""
@@ -470,6 +487,7 @@ ACTIONS = (
     *("rerun",) * 2,
     "stranger",
     "switch",
+    "listing",
     "runner",
     "runner",
     "joins",

@@ -1,0 +1,306 @@
+"""The write routes of repositories and workflow files: register, change, list with a text, dispatch, remove.
+
+A workflow that is posted with its text answers the repository's events without anything being fetched. The secret of a
+repository's webhooks goes to a file of its own and never into an event, an answer or a log.
+"""
+
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from commands.trigger import RepositoryFacts, TriggerRequest, WorkflowFile, trigger
+from domain import ids
+from domain.ports import Blobs, Clock
+from domain.repository import Repository
+from domain.repository_commands import (
+    ChangeRepository,
+    ListWorkflow,
+    RegisterRepository,
+    RemoveRepository,
+    RemoveWorkflow,
+    SetWorkflowEnabled,
+)
+from domain.webhooks.shape import NO_COMMIT, branch
+from domain.workflow import reader
+from domain.workflow.diagnostics import errors
+from domain.workflow_file import Workflow
+from gateway.api.checks import check_branch, check_name, check_path, check_retry, check_secret, check_url, unfit
+from gateway.api.commands import Accepted
+from gateway.api.orders import Orders, idempotency_key, if_match, invalid, position_header
+from gateway.http import Reply, Request, Route, answer
+from gateway.ports import RepositorySecrets
+from gateway.problems import problem
+
+Provider = Literal["github", "gitea", "gitlab", "git", "local"]
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+
+
+class AddRepository(msgspec.Struct, frozen=True):
+    """`POST /api/v1/repositories`. full_name: as the provider writes it (`owner/name`). webhook_secret: at least 8 characters."""
+
+    full_name: str
+    provider: Provider
+    clone_url: str
+    default_branch: str = "main"
+    webhook_secret: str | None = None
+
+
+class ChangeSettings(msgspec.Struct, frozen=True):
+    """`PATCH /api/v1/repositories/{id}`: what is given changes. retry: as `LEDGERMILL_RETRY` writes it, "": the default, for new runs.
+
+    webhook_secret: the one before counts for another day.
+    """
+
+    retry: str | None = None
+    clone_url: str | None = None
+    default_branch: str | None = None
+    webhook_secret: str | None = None
+
+
+class AddWorkflow(msgspec.Struct, frozen=True):
+    """`POST /api/v1/workflows`. repository: its id, `owner/name` or `provider:owner/name`; it is made if new.
+
+    yaml: the text that answers the repository's events; without, the file at `path` of each event's commit does.
+    """
+
+    repository: str
+    path: str
+    yaml: str | None = None
+
+
+class ChangeWorkflow(msgspec.Struct, frozen=True):
+    """`PATCH /api/v1/workflows/{id}`. A disabled workflow answers no event until it is enabled again."""
+
+    enabled: bool
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """`POST /api/v1/workflows/{id}/dispatches`. ref: a branch or tag, "": the default branch. inputs: by name."""
+
+    ref: str = ""
+    inputs: dict[str, Any] = {}
+
+
+class AddedWorkflow(msgspec.Struct, frozen=True):
+    """A workflow was listed, or was found listed so. position: of the last event about it."""
+
+    id: UUID
+    repository_id: UUID
+    path: str
+    position: int
+
+
+class Dispatched(msgspec.Struct, frozen=True):
+    """A run was started, or was found started by the same request."""
+
+    run_id: UUID
+    events_url: str
+    position: int
+
+
+class Repositories:
+    """Serves the routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
+
+    def __init__(
+        self, orders: Orders, blobs: Blobs, secrets: RepositorySecrets, clock: Clock, public_url: str, *, untrusted_values: str = "warn"
+    ) -> None:
+        self._orders = orders
+        self._handler = orders.handler
+        self._blobs = blobs
+        self._secrets = secrets
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._untrusted_values = untrusted_values
+
+    def routes(self) -> list[Route]:
+        """This part of the table."""
+        one, workflow = "/api/v1/repositories/{id}", "/api/v1/workflows/{id}"
+        facts: tuple[tuple[str, str, str, Any, Any, Any, int], ...] = (
+            ("POST", "/api/v1/repositories", "Register a repository", self.add, AddRepository, Accepted, 201),
+            ("PATCH", one, "Change a repository", self.change, ChangeSettings, Accepted, 200),
+            ("DELETE", one, "Forget a repository; its runs stay", self.remove, None, None, 204),
+            (
+                "POST",
+                "/api/v1/workflows",
+                "Let a workflow answer a repository's events",
+                self.add_workflow,
+                AddWorkflow,
+                AddedWorkflow,
+                201,
+            ),
+            ("PATCH", workflow, "Enable or disable a workflow", self.change_workflow, ChangeWorkflow, Accepted, 200),
+            ("DELETE", workflow, "Forget a workflow; its runs stay", self.remove_workflow, None, None, 204),
+            ("POST", f"{workflow}/dispatches", "Start a run of a workflow", self.dispatch, Dispatch, Dispatched, 202),
+        )
+        return [
+            Route(
+                method=method,
+                path=path,
+                least="developer" if handle == self.dispatch else "maintainer",
+                summary=summary,
+                handle=handle,
+                body=body,
+                answers=answers,
+                status=status,
+            )
+            for method, path, summary, handle, body, answers, status in facts
+        ]
+
+    async def add(self, request: Request, body: AddRepository) -> Reply:
+        """Register a repository; one that is known gets these facts."""
+        check_name(body.full_name)
+        check_url(body.clone_url, body.provider)
+        check_branch(body.default_branch)
+        check_secret(body.webhook_secret)
+        repository = ids.repository_id(request.identity.tenant, body.provider, body.full_name)
+        register = RegisterRepository(repository, body.full_name, body.provider, body.clone_url, body.default_branch)
+        changes = (ChangeRepository(repository, new_secret=True),) if self._keep(repository, body.webhook_secret) else ()
+        done = await self._handler.handle_all((register, *changes), self._orders.command_origin(request))
+        position = done[-1].position
+        return answer(
+            Accepted(repository, position), 201, (position_header(position), (b"location", f"/api/v1/repositories/{repository}".encode()))
+        )
+
+    async def change(self, request: Request, body: ChangeSettings) -> Reply:
+        """Settings of the runs to come; those that have begun keep what they began with."""
+        check_retry(body.retry)
+        check_secret(body.webhook_secret)
+        if body.default_branch is not None:
+            check_branch(body.default_branch)
+        repository, versions = request.params[0], if_match(request)
+        state: Repository | None = await self._handler.own(request.identity.tenant, repository, "repository")
+        present = state is not None and not state.removed and (versions is None or state.version in versions)
+        if present and state is not None and body.clone_url is not None:
+            check_url(body.clone_url, state.registered.provider)
+        new_secret = present and self._keep(repository, body.webhook_secret)
+        command = ChangeRepository(repository, body.retry, body.clone_url, body.default_branch, new_secret, versions)
+        outcome = await self._orders.carry_out(request, command, repository)
+        return answer(Accepted(repository, outcome.position), 200, (position_header(outcome.position),))
+
+    async def remove(self, request: Request, _body: None) -> Reply:
+        """Forget a repository, its listed workflows and its secret."""
+        repository = request.params[0]
+        outcome = await self._orders.carry_out(request, RemoveRepository(repository, if_match(request)), repository)
+        self._secrets.remove(repository)
+        return Reply(204, headers=(position_header(outcome.position),))
+
+    async def add_workflow(self, request: Request, body: AddWorkflow) -> Reply:
+        """List a workflow, with its text or without; the repository is made if new."""
+        check_path(body.path)
+        name, text = body.path, ""
+        if body.yaml is not None:
+            workflow_ast, found = reader.read(body.path, body.yaml, None, reader.released(self._untrusted_values))
+            if workflow_ast is None:
+                raise invalid(errors(found), f"in {body.path}; it was not listed")
+            name, text = workflow_ast.name or body.path, await self._blobs.put(body.yaml.encode())
+        repository, register = await self._repository(request.identity.tenant, body.repository)
+        workflow = ids.workflow_id(request.identity.tenant, repository, body.path)
+        commands = (*register, ListWorkflow(repository, workflow, body.path, name, text))
+        done = await self._handler.handle_all(commands, self._orders.command_origin(request))
+        if done[-1].refusal is not None:
+            raise await self._orders.refused(request, "ListWorkflow", str(repository), done[-1].refusal)
+        added = AddedWorkflow(workflow, repository, body.path, done[-1].position)
+        headers = (position_header(added.position), (b"location", f"/api/v1/workflows/{workflow}".encode()))
+        return answer(added, 201, headers)
+
+    async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
+        """Switch a workflow on or off; what already runs goes on."""
+        workflow = request.params[0]
+        command = SetWorkflowEnabled(workflow, enabled=body.enabled, versions=if_match(request))
+        outcome = await self._orders.carry_out(request, command, workflow)
+        return answer(Accepted(workflow, outcome.position), 200, (position_header(outcome.position),))
+
+    async def remove_workflow(self, request: Request, _body: None) -> Reply:
+        """Forget a workflow. A file that lies in the repository is known again with its next run: disable it instead."""
+        workflow = request.params[0]
+        outcome = await self._orders.carry_out(request, RemoveWorkflow(workflow, if_match(request)), workflow)
+        return Reply(204, headers=(position_header(outcome.position),))
+
+    async def dispatch(self, request: Request, body: Dispatch) -> Reply:
+        """Start a run by hand, or answer as the first time."""
+        workflow, repository = await self._found(request.identity.tenant, request.params[0])
+        facts = repository.registered
+        if not workflow.text:
+            hint = "POST /api/v1/workflows with its yaml, or push to the repository"
+            raise problem(409, "workflow_without_text", f"{workflow.path} was not given to this server as a text", hint=hint)
+        ref = branch(body.ref or facts.default_branch)
+        check_branch(body.ref or facts.default_branch, "/ref")
+        owner, _, name = facts.full_name.rpartition("/")
+        about = {"name": name, "full_name": facts.full_name, "owner": {"login": owner}, "default_branch": facts.default_branch}
+        texts = {path: (await self._blobs.get(each.text)).decode() for path, each in repository.workflows.items() if each.text}
+        trigger_request = TriggerRequest(
+            repository=RepositoryFacts(facts.full_name, facts.provider, facts.clone_url, facts.default_branch),
+            source_url=facts.clone_url,
+            sha=NO_COMMIT,
+            ref=ref,
+            event="workflow_dispatch",
+            workflows=(WorkflowFile(workflow.path, texts.pop(workflow.path)),),
+            called=tuple(WorkflowFile(path, text) for path, text in texts.items()),
+            payload={"ref": ref, "inputs": body.inputs, "workflow": workflow.path, "repository": about},
+            inputs=body.inputs,
+        )
+        key = idempotency_key(request)
+        scope = f"{request.identity.tenant}|dispatch|{request.params[0]}|{key}"
+        origin = self._orders.origin(request, scope, key)
+        outcome = await trigger(self._handler, self._blobs, trigger_request, scope, origin, untrusted_values=self._untrusted_values)
+        await self._orders.check_trigger(request, facts.full_name, outcome)
+        if not outcome.runs:
+            reason = outcome.not_triggered[0].reason
+            raise problem(
+                422, "not_dispatchable", f"{workflow.path} cannot be dispatched: {reason}", hint="add workflow_dispatch to its `on`"
+            )
+        run = outcome.runs[0]
+        headers = [position_header(run.position), (b"location", f"/api/v1/runs/{run.run}".encode())]
+        if run.replayed:
+            headers.append((b"idempotency-replayed", b"true"))
+        return answer(Dispatched(run.run, f"{self._public_url}/api/v1/runs/{run.run}/events", run.position), 202, tuple(headers))
+
+    async def _found(self, tenant: str, identity: UUID) -> tuple[Workflow, Repository]:
+        """A workflow and its repository as they are now; 404 where there is none."""
+        workflow: Workflow | None = await self._handler.own(tenant, identity, "workflow")
+        repository: Repository | None = await self._handler.own(tenant, workflow.repository, "repository") if workflow is not None else None
+        if workflow is None or workflow.removed or repository is None or repository.removed:
+            raise problem(404, "workflow_not_found", f"there is no workflow {identity}", hint="GET /api/v1/workflows lists them")
+        return workflow, repository
+
+    async def _repository(self, tenant: str, named: str) -> tuple[UUID, tuple[RegisterRepository, ...]]:
+        """The repository that a text names, and what makes it known where it is new.
+
+        One that nobody has heard of and that names no provider is GitHub's.
+        """
+        try:
+            identity = UUID(named)
+        except ValueError:
+            pass
+        else:
+            return identity, ()
+        given, _, full_name = named.rpartition(":")
+        if given and given not in PROVIDERS:
+            raise unfit("bad_provider", "/repository", f'there is no provider "{given[:100]}"', f"one of {', '.join(PROVIDERS)}")
+        check_name(full_name, "/repository")
+        wanted = [each for each in PROVIDERS if given in ("", each)]
+        candidates = {provider: ids.repository_id(tenant, provider, full_name) for provider in wanted}
+        states = {provider: await self._handler.own(tenant, identity, "repository") for provider, identity in candidates.items()}
+        known = [provider for provider, state in states.items() if state is not None and not state.removed]
+        if len(known) > 1:
+            listed = " or ".join(f"{provider}:{full_name}" for provider in known)
+            raise unfit("ambiguous_repository", "/repository", f"several providers have a repository {full_name}", f"write {listed}")
+        if known:
+            return candidates[known[0]], ()
+        provider = given or "github"
+        host = HOSTS.get(provider)
+        if host is None:
+            raise problem(
+                404, "repository_not_found", f"there is no repository {named}", hint="POST /api/v1/repositories with its clone_url first"
+            )
+        repository = candidates[provider]
+        return repository, (RegisterRepository(repository, full_name, provider, f"https://{host}/{full_name}.git"),)
+
+    def _keep(self, repository: UUID, secret: str | None) -> bool:
+        """Put a secret where secrets are; whether it is another one than before."""
+        return secret is not None and self._secrets.replace(repository, secret, self._clock.now())
+
+
+HOSTS = {"github": "github.com", "gitlab": "gitlab.com"}
+"""Where a repository lies of which nothing but its provider and name is known."""
