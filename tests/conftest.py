@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 
 from infra.embedded.supervisor import Embedded
 from infra.event_store import PostgresEventStore
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # an example that a busy machine holds up is not wrong
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

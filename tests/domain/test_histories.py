@@ -98,7 +98,6 @@ def test_a_thousand_histories_keep_the_invariants(capsys: pytest.CaptureFixture[
         settings=settings(
             max_examples=HISTORIES,
             stateful_step_count=STEPS,
-            deadline=None,
             database=None,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),

@@ -112,8 +112,8 @@ def test_nothing_of_a_cancelled_step_lives_and_what_always_runs_ran(served, unti
     (requested,) = (event for event in events(served, "latest/stubborn") if event["type"] == "JobCancellationRequested")
     asked = datetime.fromisoformat(requested["at"]).timestamp()
     told = {path.name: float(path.read_text()) - asked for path in folder.glob("step.*") if path.suffix != ".pid"}
-    assert told["step.2"] < 2, "the order reached the runner and the step too late"
-    assert 7 < told["step.15"] - told["step.2"] < 9, "TERM comes 7.5 s after INT"
+    assert told["step.2"] < 6, "the order reached the runner with a renewal, not by itself"
+    assert 5 < told["step.15"] - told["step.2"] < 10, "TERM comes 7.5 s after INT, on a busy machine a little sooner or later"
 
 
 def test_a_forced_cancel_runs_nothing_more(served, until, tmp_path):
@@ -129,7 +129,7 @@ def test_a_forced_cancel_runs_nothing_more(served, until, tmp_path):
     assert "always ran" not in out
     assert "the job was cancelled" in out
     while alive(folder):  # the runner hears of it by itself, not by way of this program
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         time.sleep(0.05)
 
 

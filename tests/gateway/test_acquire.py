@@ -36,7 +36,7 @@ async def test_a_waiting_job_answers_a_poll_at_once(gateway: Gateway) -> None:
     """The message tells all that the attempt needs."""
     run = await gateway.run()
     runner = await gateway.runner()
-    (lease,) = (await runner.poll(wait_seconds=0.5)).leases
+    (lease,) = (await runner.poll()).leases
     message = lease.message
     assert message.run == run
     assert (message.attempt, message.epoch, message.name) == (1, 1, "build")

@@ -77,7 +77,7 @@ async def test_a_loss_that_is_seen_while_nobody_waits_is_not_forgotten(direct: D
 
     direct._take_in = take_in_all  # type: ignore[method-assign]  # the moment cannot be met from outside
     with pytest.raises(psycopg.OperationalError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await direct.run(SUICIDE)
     assert direct.connection.closed
 
@@ -98,7 +98,7 @@ def test_a_server_that_dies_before_it_reads_the_question_is_noticed(postgres_url
         os.kill(backend, signal.SIGTERM)
         os.kill(backend, signal.SIGCONT)
         with pytest.raises(psycopg.OperationalError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await run
         assert direct.connection.closed
 
@@ -135,7 +135,7 @@ async def test_a_lost_connection_takes_nothing_from_the_one_that_gets_its_number
     with pytest.raises(psycopg.OperationalError):
         await direct.run(SUICIDE)
     theirs.send(b"x")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await heard.wait()
     asyncio.get_running_loop().remove_reader(descriptor)
     os.close(descriptor)

@@ -60,12 +60,12 @@ async def consumers() -> AsyncIterator[list[asyncio.Task[None]]]:
     yield tasks
     for task in tasks:
         task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*tasks, return_exceptions=True)
     assert all(task.cancelled() for task in tasks)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 async def test_a_consumer_that_meets_a_finished_read_lets_others_run(log: EmptyLog, consumers: list[asyncio.Task[None]]) -> None:
     """A wake-up in the very turn in which a shared read ends: the woken consumer reads anew instead of spinning on the old one."""
     feed = PostgresFeed(cast("PostgresEventStore", log), poll_seconds=600)

@@ -22,7 +22,7 @@ def rows_of(folder: Folder) -> dict[str, dict[Any, Any]]:
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.sampled_from(sorted(HISTORIES)), cuts=st.lists(st.integers(1, 600), max_size=12))
 def test_page_boundaries_do_not_matter(view: View, seed: int, cuts: list[int]) -> None:
     """Folding page by page, with rows forgotten and fetched again in between, gives what one fold gives."""

@@ -159,7 +159,7 @@ async def test_a_request_that_is_given_up_closes_its_connection(server: World) -
     served.answers = [[b"HTTP/1.1 200 OK\r\n"]]
     with pytest.raises(TimeoutError):
         await connections.post("/x", b"", 0.05)
-    async with asyncio.timeout(5), served.ended:
+    async with asyncio.timeout(20), served.ended:
         await served.ended.wait_for(lambda: served.open == 0)
     assert await connections.post("/x", b"", 5) == (200, b"{}")
 

@@ -43,7 +43,7 @@ def test_a_secret_inside_a_longer_base64_text_leaves_only_its_edges(secret: str,
     assert len(masked.replace("***", "")) <= len(before + after) * 4 / 3 + 8
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SECRETS, st.integers(0, 3 * LINE_CHARACTERS_MAX), st.lists(st.integers(1_000, 20_000), min_size=1, max_size=12))
 def test_a_secret_in_an_endless_line_is_masked_wherever_the_line_is_cut(secret: str, place: int, chunks: list[int]) -> None:
     """The line has no newline and arrives in chunks of any size."""

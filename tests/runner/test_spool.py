@@ -78,7 +78,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(actions=ACTIONS)
 def test_whatever_happens_to_the_server_every_line_arrives_once(actions: list[tuple[str, int]], tmp_path_factory: Any) -> None:
     """Any order of lines, outages, restarts that forget, and storing."""

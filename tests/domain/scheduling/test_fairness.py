@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.domain.scheduling.simulation import Simulation
 
-slowly = settings(deadline=None, max_examples=30)
+slowly = settings(max_examples=30)
 
 
 class Factory:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.scheduling.matching import Line
@@ -13,7 +13,6 @@ from tests.domain.scheduling.simulation import Simulation
 
 BOUNDS: dict[str, Any] = {"jobs_max": 80, "line_jobs_max": 8}
 BOUND = 80 + 80 // 4
-slowly = settings(deadline=None)
 LINES = [(*share, lane, labels) for share in ("ta", "tb", "ua", "ub") for lane in ("default", "background") for labels in (("linux",), ())]
 
 
@@ -51,7 +50,6 @@ def lived(seed: int, gateways: int, steps: int = 120) -> Simulation:
     return world
 
 
-@slowly
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_every_job_is_served_once_for_each_time_it_was_queued(seed: int, gateways: int) -> None:
     """Jobs beyond the window come back from the view; what another gateway took, or a late page tells again, does not."""
@@ -61,7 +59,6 @@ def test_every_job_is_served_once_for_each_time_it_was_queued(seed: int, gateway
     assert len({job.position for job in world.taken}) == queued
 
 
-@slowly
 @given(st.integers(0, 2**32))
 def test_a_line_stays_in_order(seed: int) -> None:
     """However much of it lay beyond the window."""
@@ -71,7 +68,6 @@ def test_a_line_stays_in_order(seed: int) -> None:
     assert all(positions == sorted(positions) for positions in lines.values())
 
 
-@slowly
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_what_counts_as_running_is_what_runs(seed: int, gateways: int) -> None:
     """No share keeps a turn of a job that is over: when all are done, nobody has anything running."""

@@ -209,7 +209,7 @@ CALLS = ["contains(", "startsWith(", "endsWith(", "format(", "join(", "toJSON(",
 WORDS = st.sampled_from(OPERANDS + SIGNS + CALLS)
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 @given(st.lists(WORDS, max_size=25).map("".join) | st.text(max_size=40))
 def test_no_text_whatever_does_more_than_fail(text):
     """Any text has a value or gives an ExpressionError whose position lies within it, and the same one again."""
