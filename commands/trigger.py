@@ -108,10 +108,11 @@ class TriggeredRun(msgspec.Struct, frozen=True):
 
 
 class NotTriggered(msgspec.Struct, frozen=True):
-    """A workflow that the event did not start, and why."""
+    """A workflow that the event did not start, and why. filter: what kept it away, see domain.why.reason.FILTERS."""
 
     workflow: str
     reason: str
+    filter: str = ""
 
 
 class TriggerOutcome(msgspec.Struct, frozen=True):
@@ -194,7 +195,7 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
             continue
         verdict = triggers.match(workflow, request.event, ref=request.ref, payload=request.payload, changed_paths=request.changed_paths)
         if not verdict.matched:
-            rejected.append(NotTriggered(file.path, verdict.reason))
+            rejected.append(NotTriggered(file.path, verdict.reason, verdict.filter or ""))
             continue
         workflow, problems = gather(workflow, texts, reader.released(untrusted_values))
         diagnostics.extend(problems)

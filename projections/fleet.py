@@ -8,7 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
+from domain import why
 from domain.scheduling.matching import Line
+from domain.why.runners import no_runner
 from projections import queue
 from projections.rows import Connection
 from projections.runners import FLEET, RunnerRow
@@ -26,8 +28,6 @@ SELECT j.labels, avg(extract(epoch FROM j.completed_at - j.started_at))::float8
 FROM (SELECT id FROM views.runs WHERE tenant = %s ORDER BY created_at DESC, id DESC LIMIT 1000) r JOIN views.jobs j ON j.run_id = r.id
 WHERE j.started_at IS NOT NULL AND j.completed_at IS NOT NULL GROUP BY j.labels
 """
-LINE_JOBS = 20
-"""How much of each line is looked at to tell whose turn it is."""
 _HELD = "SELECT runner, array_agg(id ORDER BY id) FROM views.jobs WHERE status = 'in_progress' AND runner IS NOT NULL GROUP BY runner"
 
 
@@ -95,21 +95,27 @@ async def waiting(connection: Connection, tenant: str) -> list[Waiting]:
     if not lines:
         return []
     fleet = await runners(connection, tenant)
-    turns = await queue.turns(connection, LINE_JOBS)
-    lasted = {tuple(labels): seconds for labels, seconds in await (await connection.execute(_DURATIONS, (tenant,))).fetchall()}
+    turns = await queue.turns(connection, queue.LINE_JOBS)
+    lasted = await durations(connection, tenant)
     depths: Counter[tuple[str, ...]] = Counter()
     for line in lines:
         depths[line.labels] += line.depth
-    told = [
+    runners_now = told(fleet)
+    shown = [
         replace(
             line,
             position=turns.get(Line(line.tenant, line.fair_key, line.lane, line.labels), 0),
-            reason=why(line.labels, fleet),
+            reason=no_runner(line.labels, runners_now).text,
             drain_seconds=drain_seconds(line.labels, depths[line.labels], lasted.get(line.labels), fleet),
         )
         for line in lines
     ]
-    return sorted(told, key=lambda line: (line.position, line.oldest_at))
+    return sorted(shown, key=lambda line: (line.position, line.oldest_at))
+
+
+async def durations(connection: Connection, tenant: str) -> dict[tuple[str, ...], float]:
+    """How long the jobs with the same labels took on average, in the tenant's last 1,000 runs."""
+    return {tuple(labels): seconds for labels, seconds in await (await connection.execute(_DURATIONS, (tenant,))).fetchall()}
 
 
 def drain_seconds(labels: tuple[str, ...], depth: int, seconds: float | None, fleet: list[Runner]) -> float | None:
@@ -118,23 +124,20 @@ def drain_seconds(labels: tuple[str, ...], depth: int, seconds: float | None, fl
     return None if seconds is None or not slots else round(depth * seconds / slots, 1)
 
 
-def why(labels: tuple[str, ...], fleet: list[Runner]) -> str:
-    """Why jobs with these labels wait: no runner has them, none of those is there, or all of them are busy."""
-    wanted = set(labels)
-    able = [runner for runner in fleet if wanted <= set(runner.labels)]
-    if not able:
-        if not fleet:
-            return "no runner is registered"
-        nearest = min(fleet, key=lambda runner: len(wanted - set(runner.labels)))
-        lacking = ", ".join(sorted(wanted - set(nearest.labels)))
-        return f"no runner has the labels {', '.join(labels)}; the nearest, {nearest.name}, lacks {lacking}"
-    ready = [runner for runner in able if runner.state in TAKES_JOBS]
-    if not ready:
-        states = ", ".join(f"{runner.name} is {runner.state}" for runner in able[:3])
-        return f"no runner with these labels takes jobs: {states}"
-    if all(len(runner.jobs) >= runner.slots for runner in ready):
-        return f"all {len(ready)} matching runners are busy"
-    return "a matching runner is free and is about to take it"
+def told(fleet: list[Runner]) -> tuple[why.Runner, ...]:
+    """The runners as the why engine looks at them."""
+    return tuple(
+        why.Runner(
+            runner.id,
+            runner.name,
+            runner.labels,
+            runner.slots,
+            online=runner.state not in ("offline", "retired"),
+            duty=runner.state if runner.state in ("paused", "draining") else "active",
+            held=runner.jobs,
+        )
+        for runner in fleet
+    )
 
 
 def _runner(row: RunnerRow, jobs: tuple[UUID, ...]) -> Runner:

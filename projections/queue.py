@@ -132,14 +132,19 @@ async def beyond(connection: Connection, short: Short) -> list[ReadyJob]:
     return [_ready(row) for row in await (await connection.execute(BEYOND, parameters)).fetchall()]
 
 
+LINE_JOBS = 20
+"""How much of each line is looked at to tell whose turn it is."""
+
 _BUSY = """
 SELECT q.tenant, q.fair_key, count(*) FROM views.jobs j JOIN views.queue q ON q.job_id = j.id
 WHERE j.status = 'in_progress' AND j.runner IS NOT NULL GROUP BY q.tenant, q.fair_key
 """
 
 
-async def turns(connection: Connection, line_jobs: int) -> dict[Line, int]:
+async def turns(connection: Connection, line_jobs: int, labels: tuple[str, ...] | None = None) -> dict[Line, int]:
     """Of each line, when its first job would be served: 1 is next. line_jobs: how much of each line is looked at.
+
+    labels: look at lines with these labels only, as if no runner could take any other.
 
     For display: where two shares have as many jobs running, a gateway also knows which was served longest ago.
     """
@@ -147,7 +152,7 @@ async def turns(connection: Connection, line_jobs: int) -> dict[Line, int]:
     for tenant, fair_key, count in await (await connection.execute(_BUSY, prepare=True)).fetchall():
         for _ in range(count):
             shares.begin(tenant, fair_key)
-    found = [(front[0].line, front) for front in await fronts(connection, line_jobs)]
+    found = [(front[0].line, front) for front in await fronts(connection, line_jobs) if labels in (None, front[0].line.labels)]
     served: dict[Line, int] = {}
     for number, each in enumerate(order(found, shares), 1):
         served.setdefault(each.line, number)
@@ -162,3 +167,17 @@ async def running(connection: Connection) -> list[tuple[UUID, str, str]]:
 def _ready(row: tuple[Any, ...]) -> ReadyJob:
     tenant, fair_key, lane, labels, job_id, position, since, avoid = row
     return ReadyJob(job_id, Line(tenant, fair_key, lane, tuple(labels)), position, lanes.place(lane, since), avoid)
+
+
+_BEFORE = """
+SELECT count(*) FROM (SELECT 1 FROM views.queue WHERE queued AND (tenant, fair_key, lane, labels) = (%s, %s, %s, %s) AND position < %s
+    ORDER BY position LIMIT 1000) before
+"""
+
+
+async def ahead(connection: Connection, line: Line, position: int) -> int:
+    """How many turns come before that of a line's job at this position: those before the line's first, and the line's own, up to 1,000."""
+    parameters = (line.tenant, line.fair_key, line.lane, Jsonb(line.labels), position)
+    found = await (await connection.execute(_BEFORE, parameters, prepare=True)).fetchone()
+    first = (await turns(connection, LINE_JOBS, line.labels)).get(line, 1)
+    return first - 1 + (int(found[0]) if found else 0)

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from commands.handle import Outcome
-from commands.trigger import TriggerRequest, trigger
+from commands.trigger import NotTriggered, TriggerRequest, trigger
 from domain.ports import Blobs
 from domain.run.commands import CancelRun, NoteRunner, RerunRun
 from domain.run.state import Run
@@ -31,18 +31,11 @@ class StartedRun(msgspec.Struct, frozen=True):
     url: str
 
 
-class Unstarted(msgspec.Struct, frozen=True):
-    """A workflow that the event does not start."""
-
-    workflow: str
-    reason: str
-
-
 class StartedRuns(msgspec.Struct, frozen=True):
     """The answer to `POST /api/v1/runs`."""
 
     runs: tuple[StartedRun, ...]
-    not_triggered: tuple[Unstarted, ...]
+    not_triggered: tuple[NotTriggered, ...]
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -126,11 +119,10 @@ class Commands:
         runs = tuple(
             StartedRun(run.run, run.number, run.workflow, run.position, f"{self._public_url}/api/v1/runs/{run.run}") for run in outcome.runs
         )
-        unstarted = tuple(Unstarted(each.workflow, each.reason) for each in outcome.not_triggered)
         headers = [position_header(max((run.position for run in runs), default=0))]
         if outcome.runs and all(run.replayed for run in outcome.runs):
             headers.append((b"idempotency-replayed", b"true"))
-        return answer(StartedRuns(runs, unstarted), 202, tuple(headers))
+        return answer(StartedRuns(runs, outcome.not_triggered), 202, tuple(headers))
 
     async def cancel_run(self, request: Request, body: Cancel) -> Reply:
         """Ask for the end of a run."""

@@ -8,8 +8,18 @@ from gateway.api.overview import overview_routes, record_routes
 from gateway.api.replay import replay_routes
 from gateway.api.runs import run_routes
 from gateway.api.tokens import token_routes
+from gateway.api.why import why_routes
 
 
 def read_routers() -> tuple[APIRouter, ...]:
     """The routers of all views and of the log."""
-    return run_routes(), replay_routes(), job_routes(), event_routes(), overview_routes(), record_routes(), token_routes()
+    return (
+        run_routes(),
+        replay_routes(),
+        why_routes(),
+        job_routes(),
+        event_routes(),
+        overview_routes(),
+        record_routes(),
+        token_routes(),
+    )

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "cancel": ("Runs", "gateway.cli.runs:cancel", "Cancel a run (short for `runs cancel`)."),
     "rerun": ("Runs", "gateway.cli.rerun:rerun", "Run a run again (short for `runs rerun`)."),
     "logs": ("Runs", "gateway.cli.logs:logs", "Show the log of a run, a job or a step."),
+    "why": ("Evidence", "gateway.cli.why:why", "Tell why a run or a job waits, was skipped, failed, or was slow."),
     "events": ("Evidence", "gateway.cli.events:events", "Show the events of a run, or all as they come."),
     "replay": ("Evidence", "gateway.cli.replay:replay", "Rebuild a run from its events; compare, verify, travel in time."),
     "check": ("Evidence", "gateway.cli.check:check", "Prove the invariants on the whole log."),

@@ -39,7 +39,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What would run. chosen: path and workflow of those that the event starts; rejected: path and reason.
+    """What would run. chosen: path and workflow of those that the event starts; rejected: by path.
 
     following: the files among which those are that listen to runs.
     """
@@ -48,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True):
     request: trigger.TriggerRequest
     listening: dict[str, Workflow]
     chosen: dict[str, Workflow]
-    rejected: dict[str, str]
+    rejected: dict[str, trigger.NotTriggered]
     diagnostics: tuple[Diagnostic, ...]
     following: dict[str, Workflow]
 
@@ -86,7 +86,7 @@ def make(ask: Ask) -> Plan:
     chosen = {match.file.path: match.workflow for match in matches}
     listening = _readable(files)
     following = listening if request.default_branch is None else _readable(request.default_branch.workflows)
-    why_not = {each.workflow: each.reason for each in rejected}
+    why_not = {each.workflow: each for each in rejected}
     return Plan(taken, request, listening, chosen, why_not, tuple(diagnostics), following)
 
 
@@ -120,7 +120,7 @@ def refuse_nothing(plan: Plan) -> None:
         return
     event = plan.request.event
     listed = [f"{path} listens to {', '.join(workflow.on)}" for path, workflow in plan.listening.items()]
-    refused = [f"{path}: {reason}" for path, reason in plan.rejected.items() if event in plan.listening[path].on]
+    refused = [f"{path}: {each.reason}" for path, each in plan.rejected.items() if event in plan.listening[path].on]
     if refused:
         raise CliError("RUN004", f"{event} on {plan.request.ref} starts no workflow", because="\n  ".join(refused), help="ledgermill plan")
     events = sorted({name for workflow in plan.listening.values() for name in workflow.on})

@@ -77,7 +77,7 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
                 "sha": plan.request.sha,
                 "repository": plan.request.repository.full_name,
                 "jobs": jobs,
-                "not_triggered": [{"workflow": path, "reason": reason} for path, reason in plan.rejected.items()],
+                "not_triggered": list(plan.rejected.values()),
                 "diagnostics": [diagnostic_json(each) for each in plan.diagnostics],
             }
         )
@@ -97,8 +97,8 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
                 click.echo("  ".join(parts))
     if plan.rejected:
         click.echo("\nnot triggered")
-        for path, reason in plan.rejected.items():
-            click.echo(f"  {path}: {reason}")
+        for path, unstarted in plan.rejected.items():
+            click.echo(f"  {path}: {unstarted.reason}")
     for each in plan.diagnostics:
         click.echo(each.one_line(), err=True)
 

@@ -53,7 +53,7 @@ async def test_planning_tells_what_would_start_and_why_not_the_others(gateway: G
     run = answer.json["runs"][0]
     assert (run["workflow"], run["jobs"][0]["key"]) == (PATH, "build")
     assert run["jobs"][0]["matrix"] == [{"os": "a"}, {"os": "b"}, {"os": "c"}]
-    assert [each["workflow"] for each in answer.json["not_triggered"]] == ["other.yml"]
+    assert [(each["workflow"], each["filter"]) for each in answer.json["not_triggered"]] == [("other.yml", "on")]
     assert await gateway.store.head() == before
 
 

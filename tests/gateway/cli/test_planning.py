@@ -166,6 +166,7 @@ def test_the_plan_tells_why_a_workflow_is_not_triggered(ledgermill, repository):
     assert {job["workflow"] for job in found["jobs"]} == {".github/workflows/ci.yml"}
     assert [each["workflow"] for each in found["not_triggered"]] == [".github/workflows/docs.yml"]
     assert "paths" in found["not_triggered"][0]["reason"]
+    assert found["not_triggered"][0]["filter"] == "paths"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""`why RUN[/JOB]`: the reasons behind a run or a job, the one that counts first, from the events."""
+
+from typing import Any
+
+import click
+
+from gateway.cli import render
+from gateway.cli.connect import connected
+from gateway.cli.options import Target, json_option, target_options
+from gateway.cli.resolve import find_jobs, find_run, split
+
+Json = dict[str, Any]
+SPENT_SHOWN = 5
+
+
+@click.command()
+@json_option
+@click.argument("run", metavar="RUN[/JOB]")
+@target_options
+def why(*, target: Target, run: str, as_json: bool) -> None:
+    """Tell why RUN or one of its jobs waits, was skipped, failed, was tried again, or took as long as it did."""
+    words = split(run)
+    with connected(target) as client:
+        found = find_run(client, words.run)
+        told: Json = client.get(f"/runs/{found['id']}/why")
+    if words.rest:
+        jobs, _ = find_jobs(told["jobs"], words.rest)
+        render.print_json(jobs) if as_json else click.echo("\n\n".join(map(of_job, jobs)))
+    elif as_json:
+        render.print_json(told)
+    else:
+        click.echo(of_run(told, f"{found['workflow']}#{found['number']}"))
+
+
+def of_run(told: Json, name: str) -> str:
+    """The run's reasons, then its jobs by what they are to its end, then where its time went."""
+    lines = [f"{name} {told.get('conclusion') or told['state'].replace('_', ' ')}"]
+    lines += [line for reason in told.get("reasons", ()) for line in chain(reason, 1)]
+    others = [job for job in told.get("jobs", ()) if not job.get("root") and _top(job).get("code") not in ("succeeded", None)]
+    if others:
+        lines.append("the other jobs")
+        lines += [f"  {_mark(job)} {job['name']}: {_top(job)['text']}" for job in others]
+    again = [(job["name"], reason) for job in told.get("jobs", ()) for reason in job.get("retries", ())]
+    if again:
+        lines.append("tried again")
+        lines += [f"  {job}: {reason['text']}" for job, reason in again]
+    if told.get("spent"):
+        parts = ", ".join(f"{each['cause']} {render.duration(each['seconds'])}" for each in told["spent"][:SPENT_SHOWN])
+        names = {job["id"]: job["name"] for job in told["jobs"]}
+        path = " -> ".join(names.get(job, job[:8]) for job in told["critical_path"])
+        lines.append(f"{render.duration(told['seconds'])} in all, by way of {path}: {parts}")
+    return "\n".join(map(render.safe, lines))
+
+
+def of_job(job: Json) -> str:
+    """A job's reasons, its attempts, its spans and steps."""
+    lines = [f"{job['name']} {job.get('conclusion') or job['state'].replace('_', ' ')}"]
+    lines += [line for reason in job.get("reasons", ()) for line in chain(reason, 1)]
+    parts = _top(job).get("facts", {}).get("parts", ())
+    lines += [f"    {part['text']} = {part['value']}" for part in parts]
+    lines += [f"  {reason['text']}" for reason in job.get("retries", ())]
+    for span in job.get("spans", ()):
+        name = f" ({span['name']})" if span.get("name") else ""
+        lines.append(f"  {render.duration(span['seconds']):>8}  {span['cause']}{name}{_still(span)}")
+        if span["cause"] == "steps":
+            own = [step for step in job.get("steps", ()) if step.get("attempt") == span.get("attempt")]
+            lines += [f"  {render.duration(step['seconds']):>8}      {step['name']}{_still(step)}" for step in own]
+    return "\n".join(map(render.safe, lines))
+
+
+def chain(reason: Json, depth: int) -> list[str]:
+    """A reason, and below it those behind it."""
+    lines = [f"{'  ' * depth}{reason['text']}"]
+    if reason.get("help") and depth == 1:
+        lines.append(f"{'  ' * depth}help: {reason['help']}")
+    return lines + [line for each in reason.get("because", ()) for line in chain(each, depth + 1)]
+
+
+def _top(job: Json) -> Json:
+    reasons = job.get("reasons") or [{}]
+    top: Json = reasons[0]
+    return top
+
+
+def _mark(job: Json) -> str:
+    return "follows" if job.get("knock_on") else str(job.get("conclusion") or job["state"].replace("_", " "))
+
+
+def _still(span: Json) -> str:
+    return "" if span.get("ended_at") else ", still"
