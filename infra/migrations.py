@@ -1,7 +1,8 @@
 """Brings a shard's tables to the newest form: numbered plain SQL files, each applied once, in order.
 
 Processes that start together serialise on an advisory lock, and one that finds nothing to do only reads. A released
-file is never edited; what changes comes as the next number. SQL of views lives beside the views, not here.
+file is never edited; what changes comes as the next number, in a form with which the previous release goes on working
+(tests/compat): what only that one needs is taken away a release later. SQL of views lives beside the views, not here.
 """
 
 from importlib import resources
@@ -19,7 +20,7 @@ async def migrate(connection: psycopg.AsyncConnection[object], shard: int) -> No
     files = sorted(
         (file for file in resources.files("infra").joinpath("sql").iterdir() if file.name.endswith(".sql")), key=lambda f: f.name
     )
-    if await _applied(connection, shard) == len(files):
+    if await _applied(connection, shard) >= len(files):
         return
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))

@@ -115,6 +115,17 @@ async def places(connection: Connection) -> list[Place]:
     return [Place(*row) for row in await cursor.fetchall()]
 
 
+async def lacking(connection: Connection, views: Sequence[View]) -> list[str]:
+    """The columns ("runs.status") that this code reads and the tables have not, as they are of an earlier version."""
+    cursor = await connection.execute(
+        "SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = 'views'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped"
+    )
+    there = {row[0] for row in await cursor.fetchall()}
+    read = [f"{table.name}.{column.name}" for view in views for table in view.tables for column in table.columns]
+    return [column for column in read if column not in there]
+
+
 async def place(connection: Connection, view: str) -> int | None:
     """The position of a view; None for one that the database does not know."""
     found = await (await connection.execute("SELECT views.place(%s)", (view,), prepare=True)).fetchone()

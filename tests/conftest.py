@@ -5,8 +5,11 @@ Nothing here is a double: a test that needs Postgres gets a fresh database on a 
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
@@ -18,6 +21,15 @@ from infra.event_store import PostgresEventStore
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # an example that a busy machine holds up is not wrong
 hypothesis.settings.load_profile("any machine")
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket below it, open to the embedded Postgres's user."""
+    path = Path(tempfile.mkdtemp(prefix="lm"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

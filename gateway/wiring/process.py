@@ -46,6 +46,8 @@ async def system(settings: "Settings", places: Places, roles: Collection[Role] =
             await start.tables(parts)
         if "projector" in roles:
             start.projector(parts)
+        if {"gateway", "reconciler"} & set(roles):
+            await start.formed(parts)
         if "reconciler" in roles:
             start.reconciler(parts)
         if "relay" in roles and places.nats_url is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from gateway.wiring.parts import Parts
 
+FORMED_LOOK_SECONDS = 0.5
+
 log = logging.getLogger(__name__)
 
 
@@ -18,6 +20,23 @@ async def tables(parts: Parts) -> None:
 
     async with parts.connections() as connection:
         await positions.prepare(connection, tuple(VIEWS.values()))
+
+
+async def formed(parts: Parts) -> None:
+    """Wait until the views have all that this code reads: after an upgrade a projector of this version rebuilds them first."""
+    from projections import positions
+    from projections.catalogue import VIEWS
+
+    told = False
+    while True:
+        async with parts.connections() as connection:
+            lacking = await positions.lacking(connection, tuple(VIEWS.values()))
+        if not lacking:
+            return
+        if not told:
+            told = True
+            log.warning("the views are of an earlier version (no %s): waiting for a projector of this one to rebuild them", lacking[0])
+        await asyncio.sleep(FORMED_LOOK_SECONDS)
 
 
 def projector(parts: Parts) -> None:

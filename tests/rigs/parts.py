@@ -150,11 +150,12 @@ class Nats(Program):
 
 
 class Role(Program):
-    """`ledgermill serve ROLE`."""
+    """`ledgermill serve ROLE`. program: the installed `ledgermill`, of this version unless another is named."""
 
-    def __init__(self, role: str, root: Path, database_url: str, nats_url: str, port: int) -> None:
+    def __init__(self, role: str, root: Path, database_url: str, nats_url: str, port: int, *, program: Path = LEDGERMILL) -> None:
         super().__init__(role, root / f"{role}.log")
         self.points = OF_ROLE[role]
+        self._program = program
         self._port = port
         self._arguments = ["serve", role, "--data", str(root / "data"), "--database-url", database_url, "--nats-url", nats_url]
         if role == "gateway":
@@ -164,7 +165,7 @@ class Role(Program):
     def command(self, point: str | None, nth: int) -> list[str]:
         """Armed through the wrapper, else the program as it is installed."""
         self._said = self._log.stat().st_size if self._log.exists() else 0
-        program = [sys.executable, "-m", "tests.rigs.kill_points", point, str(nth)] if point else [str(LEDGERMILL)]
+        program = [sys.executable, "-m", "tests.rigs.kill_points", point, str(nth)] if point else [str(self._program)]
         return [*program, *self._arguments]
 
     def ready(self) -> bool:
@@ -174,10 +175,11 @@ class Role(Program):
 
 
 class Runner(Program):
-    """A runner with many slots, killed without its jobs: those are ended by their guardians."""
+    """A runner with many slots, killed without its jobs: those are ended by their guardians. python: of its version."""
 
-    def __init__(self, api: Api, root: Path, database_url: str) -> None:
+    def __init__(self, api: Api, root: Path, database_url: str, python: str = sys.executable) -> None:
         super().__init__("runner", root / "runner.log")
+        self._python = python
         self._api = api
         self._work = root / "work"
         self._database_url = database_url
@@ -186,7 +188,7 @@ class Runner(Program):
         """It has no named points of ours."""
         del point, nth
         arguments = ["--url", self._api.url, "--token-file", str(self._api.data / "runner-token"), "--name", "kills", "--labels", "linux"]
-        return [sys.executable, "-m", "runner", *arguments, "--slots", str(SLOTS), "--work", str(self._work)]
+        return [self._python, "-P", "-m", "runner", *arguments, "--slots", str(SLOTS), "--work", str(self._work)]
 
     def ready(self) -> bool:
         """The server knows this very process."""
