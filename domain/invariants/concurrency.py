@@ -9,7 +9,10 @@ from domain import concurrency as e
 from domain.envelope import Recorded
 from domain.ids import call_id
 from domain.invariants.job import CONCLUSIONS, Finding
-from domain.run.events import CallConcluded, RunCompleted, RunRerunRequested
+from domain.run.events import CallConcluded, CallHeld, JobHeld, RunCompleted, RunHeld, RunRerunRequested
+
+ABOUT_GROUPS = (CallConcluded, CallHeld, JobHeld, RunCompleted, RunHeld, RunRerunRequested, e.ConcurrencyEvent)
+"""The events that this account looks at, besides the ends of jobs."""
 
 
 class Account(msgspec.Struct):
@@ -26,6 +29,7 @@ class GroupLedger:
     def __init__(self) -> None:
         self._groups: dict[UUID, Account] = {}
         self._over: dict[UUID, int] = {}
+        self._wants: set[tuple[UUID, UUID]] = set()
 
     def see(self, event: Recorded) -> Iterator[Finding]:
         """The findings about one event of a group; the ends of runs, jobs and calls are noted, and that a run goes on."""
@@ -37,6 +41,17 @@ class GroupLedger:
                 self._over[call_id(event.stream, data.run_attempt, data.call, of)] = event.position
         if isinstance(data, RunRerunRequested):
             self._over.pop(event.stream, None)
+        match data:
+            case RunHeld():
+                self._wants.add((event.stream, data.group))
+            case JobHeld() if data.group is not None:
+                self._wants.add((data.job, data.group))
+            case CallHeld():
+                self._wants.add((data.holder, data.group))
+            case e.ConcurrencyAcquired(claim=claim) | e.ConcurrencyAwaited(claim=claim) if (claim.holder, event.stream) not in self._wants:
+                yield 5, f"{claim.holder} claims concurrency group {claim.name}, which nothing held it back for"
+            case _:
+                pass
         if isinstance(data, e.ConcurrencyEvent):
             yield from self._apply(self._groups.setdefault(event.stream, Account()), event)
 

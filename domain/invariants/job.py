@@ -50,6 +50,7 @@ class Account(msgspec.Struct):
     retry_at: datetime | None = None
     conclusion: str = ""
     steps: dict[int, str] = {}
+    outputs: dict[str, str] = {}
 
 
 class JobLedger:
@@ -174,6 +175,7 @@ class JobLedger:
         if isinstance(data, e.JobSkipped) and job.ever_queued:
             yield 5, "the job was skipped after it had been queued"
         job.conclusion, job.live, job.queued = CONCLUSIONS[type(data)], None, False
+        job.outputs = getattr(data, "outputs", {})
 
     def _bad_end(self, job: Account, data: e.JobFailed | e.JobTimedOut, version: int) -> Iterator[Finding]:
         if job.live is not None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from domain.envelope import Recorded
-from domain.invariants.job import Finding, JobLedger
+from domain.invariants.job import Account, Finding, JobLedger
 from domain.job import events as job
 from domain.run import events as e
 from domain.workflow.calls import caller_of, prefix_of
@@ -91,6 +91,8 @@ class RunLedger:
 
     def _rerun(self, run: UUID, data: e.RunRerunRequested) -> Iterator[Finding]:
         before = self._runs.get((run, data.run_attempt - 1))
+        if (run, data.run_attempt) in self._reruns:
+            yield 6, f"run attempt {data.run_attempt} was asked for twice"
         if before is None or not before.conclusion:
             yield 6, f"run attempt {data.run_attempt} was asked for before run attempt {data.run_attempt - 1} had completed"
         foreign = [str(job) for job in data.carried if before is not None and job not in before.done]
@@ -237,6 +239,8 @@ class RunLedger:
         if account is None or account.conclusion != data.conclusion:
             said = account.conclusion if account and account.conclusion else "not done"
             yield 6, f"the run says that job {data.job} is {data.conclusion}; the job says {said}"
+        if account is not None:
+            yield from _as_concluded(account, data)
         jobs[data.job] = run.done[data.job] = data.result
         run.held.pop(data.job, None)
         _settle(run, data.node)
@@ -253,6 +257,19 @@ class RunLedger:
         run.conclusion = data.conclusion
 
 
+def _as_concluded(account: Account, data: e.JobConcluded) -> Iterator[Finding]:
+    """Outputs are the job's own; the result is its conclusion, unless `continue-on-error` lets a failure pass."""
+    if account.outputs != data.outputs:
+        yield 6, f"the run has outputs of job {data.job} that the job does not have"
+    if account.spec.key != data.node:
+        yield 6, f"job {data.job} of node {account.spec.key} was concluded for node {data.node}"
+    result = "failure" if data.conclusion == "timed_out" else data.conclusion
+    if result == "failure" and account.spec.continue_on_error:
+        result = "success"
+    if data.result != result:
+        yield 6, f"job {data.job} ended {data.conclusion} and counts as {data.result}"
+
+
 def _keep_calls(run: Progress, before: Progress, again: e.RunRerunRequested) -> None:
     """A call of which something is carried over is not made again; it is over only if nothing of it runs again."""
     for caller, calls in before.calls.items():
@@ -261,7 +278,7 @@ def _keep_calls(run: Progress, before: Progress, again: e.RunRerunRequested) -> 
             run.declared.update((prefix, before.declared.get(prefix, 0)) for prefix in calls)
             run.groups.update((prefix, run.declared[prefix]) for prefix in calls)
             over = [prefix for prefix in calls if not any(key.startswith(f"{prefix}/") for key in again.jobs)]
-            run.results.update((prefix, before.results[prefix]) for prefix in over)
+            run.results.update((prefix, before.results[prefix]) for prefix in over if prefix in before.results)
 
 
 def _settle(run: Progress, node: str) -> None:

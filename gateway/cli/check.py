@@ -16,12 +16,17 @@ from gateway.cli.recorded import records
 @target_options
 def check(*, target: Target, as_json: bool) -> int:
     """Read the whole log and prove the invariants of the domain. Exit 1 when one does not hold."""
+    from domain.envelope import Unreadable
+
     with connected(target) as client:
         events = list(records(client.lines("/events")))
     breaches = breaches_of(events)
+    unreadable = [event.position for event in events if isinstance(event.data, Unreadable)]
     if as_json:
-        render.print_json({"events": len(events), "breaches": breaches})
+        render.print_json({"events": len(events), "breaches": breaches, "unreadable": unreadable})
     else:
+        if unreadable:
+            click.echo(f"{len(unreadable)} events cannot be read by this version, the first at position {unreadable[0]}", err=True)
         for breach in breaches:
             click.echo(describe(breach))
         click.echo(
