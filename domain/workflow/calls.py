@@ -15,9 +15,6 @@ from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.model import Job, Workflow
 from domain.workflow.values import to_text
 
-LOCAL = ("./", "$/")
-"""How a reference of the own repository at the own commit begins."""
-
 
 class Call(msgspec.Struct, frozen=True):
     """One call of a workflow. prefix: what the keys of its nodes begin with; name: what people see of the calling job.
@@ -30,11 +27,6 @@ class Call(msgspec.Struct, frozen=True):
     matrix: dict[str, Any]
     inputs: dict[str, Any]
     groups: tuple[tuple[str, Concurrency], ...] = ()
-
-
-def file_of(reference: str) -> str:
-    """The path of a called file of the own repository."""
-    return reference[len(LOCAL[0]) :]
 
 
 def prefix_of(key: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from domain.workflow import reader, support
-from domain.workflow.calls import LOCAL, file_of
 from domain.workflow.diagnostics import Diagnostic, errors
 from domain.workflow.model import Workflow
+from domain.workflow.references import LOCAL, file_of
 
 
 def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, Any] | None = None) -> tuple[Workflow, list[Diagnostic]]:

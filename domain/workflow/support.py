@@ -3,9 +3,9 @@
 `read` never looks at this, so its verdict stays GitHub's. A part of the language that is built loses its lines here.
 """
 
-from domain.workflow.calls import LOCAL
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.model import Job, Place, Step, Workflow
+from domain.workflow.references import LOCAL
 
 _CHECKOUT = "actions/checkout"
 

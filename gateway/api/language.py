@@ -11,10 +11,10 @@ import msgspec
 
 from commands.trigger import NotTriggered, RepositoryFacts, TriggerRequest, WorkflowFile, select
 from domain.workflow import matrix, plan, reader
-from domain.workflow.calls import file_of
 from domain.workflow.diagnostics import Diagnostic, as_json, errors
 from domain.workflow.gather import gather
 from domain.workflow.model import Job, Workflow
+from domain.workflow.references import file_of
 from gateway.api.commands import TRIGGER_BYTES_MAX
 from gateway.http import Reply, Request, Route, answer
 

@@ -27,6 +27,21 @@ def test_help_imports_nothing_heavy():
     assert "replay" in done.stdout
 
 
+def test_lint_imports_nothing_of_runs_and_ends_at_once(tmp_path):
+    """Of the language it needs the reading, not the evaluation; and where nothing was started, nothing is waited for."""
+    (tmp_path / "ci.yml").write_text("on: push\njobs:\n  a: {runs-on: linux, steps: [{run: a}]}\n")
+    code = (
+        "import atexit, sys; from gateway.cli.main import main; atexit.register(print, 'taken apart'); "
+        "main(['lint', 'ci.yml']); print(*sys.modules); sys.argv[1:] = ['lint', 'ci.yml']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "domain.workflow.reader" in loaded
+    heavy = {*HEAVY, "hashlib", "subprocess", "domain.workflow.evaluation"} - {"yaml"}
+    assert heavy & loaded == set()
+    assert "taken apart" not in done.stdout
+
+
 def test_help_answers_within_its_budget():
     """One of ten starts takes under 120 ms of the reference machine's processor time: what is imported counts."""
 
