@@ -1,5 +1,6 @@
 """The short form of the kill campaign (`make campaign` runs the whole one), and a proof that its last look sees anything."""
 
+import random
 from pathlib import Path
 
 import psycopg
@@ -7,7 +8,8 @@ import pytest
 
 from infra.embedded.supervisor import Embedded
 from tests.rigs.crash import check, start_runner
-from tests.rigs.kills import campaign
+from tests.rigs.kills import Reaper, campaign, verdict
+from tests.rigs.parts import Part
 from tests.rigs.ports import free_port
 from tests.rigs.runs import send, succeed
 from tests.rigs.server import Server
@@ -47,3 +49,50 @@ def test_the_last_look_names_a_changed_view_and_a_changed_log(short_path: Path) 
     finally:
         server.kill()
         database.stop()
+
+
+class Frail(Part):
+    """A part that fails at the start with this number, and at each one after it where it is dead for good."""
+
+    def __init__(self, fails_at: int, *, for_good: bool = False) -> None:
+        super().__init__("frail")
+        self.fails_at = fails_at
+        self.for_good = for_good
+        self.starts = 0
+        self.alive = False
+
+    def start(self, point: str | None = None, nth: int = 1) -> None:
+        del point, nth
+        self.starts += 1
+        assert self.starts < self.fails_at or (self.starts > self.fails_at and not self.for_good), "it did not get ready"
+        self.alive = True
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def ended(self, seconds: float) -> bool:
+        del seconds
+        return False
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_reaper_that_fails_does_not_spare_the_last_look(*, for_good: bool) -> None:
+    """Its part is started again, the look is taken, and what both found is told; also where the look itself fails."""
+    part = Frail(2, for_good=for_good)
+    reaper = Reaper(part, 5, random.Random(1), [])
+    reaper.run()
+    seen: list[bool] = []
+
+    def look() -> list[str]:
+        seen.append(part.alive)
+        if for_good:
+            raise TimeoutError("the gateway does not answer")
+        return ["lost: push-1"]
+
+    problems = verdict([reaper], look)
+    assert seen == [not for_good]
+    told = (
+        ["it did not get ready", "does not start again", "the last look failed"] if for_good else ["it did not get ready", "lost: push-1"]
+    )
+    assert len(problems) == len(told)
+    assert all(words in problem for words, problem in zip(told, problems, strict=True))

@@ -35,6 +35,8 @@ LOAD_SECONDS_MAX = 30.0
 """How many jobs are to be in flight before a crash, and how long to wait for them."""
 QUIET_SECONDS_MAX = 90.0
 """How long nothing may change before what is left counts as stuck."""
+FINISH_SECONDS_MAX = 300.0
+"""How long the last commands may take to be acknowledged by a whole server."""
 WORKFLOW = f"""
 on: push
 jobs:
@@ -113,9 +115,10 @@ class Load(threading.Thread):
             self._ending.wait(max(0.0, due - time.monotonic())) if not self._ending.is_set() else time.sleep(0.05)
 
     def finish(self) -> None:
-        """No new commands; the unacknowledged ones are still sent."""
+        """No new commands; the unacknowledged ones are still sent. Raises AssertionError where that does not come to an end."""
         self._ending.set()
-        self.join()
+        self.join(FINISH_SECONDS_MAX)
+        assert not self.is_alive(), f"not every command was acknowledged within {FINISH_SECONDS_MAX} s"
 
     def _send(self, number: int) -> bool:
         key = f"push-{number}"

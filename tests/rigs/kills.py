@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Reaper(threading.Thread):
         self._chance = chance
         self._deaths = on_kill
         self.ending = threading.Event()
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     def run(self) -> None:
         """Until all kills are done; afterwards the part lives."""
@@ -70,8 +71,28 @@ class Reaper(threading.Thread):
                 if point is None:
                     self._part.kill()
                 died = time.monotonic()
-        except BaseException as error:  # noqa: BLE001 - shown at the end, as a problem
+        except Exception as error:  # noqa: BLE001 - shown at the end, as a problem
             self.failure = error
+
+    def revive(self) -> None:
+        """Start the part once more after a failure, so that the last look finds a whole server."""
+        self._part.kill()
+        self._part.start()
+
+
+def verdict(reapers: Sequence[Reaper], look: Callable[[], list[str]]) -> list[str]:
+    """The problems: those of the reapers, and what the last look finds. Neither hides the other."""
+    problems = []
+    for reaper in (each for each in reapers if each.failure is not None):
+        problems.append(f"{reaper.name}: {reaper.failure!r}")
+        try:
+            reaper.revive()
+        except Exception as error:  # noqa: BLE001 - shown at the end, as a problem
+            problems.append(f"{reaper.name}: its part does not start again: {error!r}")
+    try:
+        return problems + look()
+    except Exception as error:  # noqa: BLE001 - as above
+        return [*problems, f"the last look failed: {error!r}"]
 
 
 def campaign(kills: int, seed: int, root: Path) -> dict[str, Any]:
@@ -100,10 +121,12 @@ def campaign(kills: int, seed: int, root: Path) -> dict[str, Any]:
             reaper.start()
         for reaper in reapers:
             reaper.join()
-        problems = [f"{reaper.name}: {reaper.failure!r}" for reaper in reapers if reaper.failure is not None]
-        if not problems:
+
+        def look() -> list[str]:
             load.finish()
-            problems = settle(api, journal)
+            return settle(api, journal)
+
+        problems = verdict(reapers, look)
     finally:
         for reaper in reapers:
             reaper.ending.set()
