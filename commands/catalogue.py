@@ -87,6 +87,8 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.RerunRun: ("run", "run"),
     run.PlanRerun: ("run", "run"),
     run.ExpireRun: ("run", "run"),
+    run.NoteBackoff: ("run", "run"),
+    run.NoteWaiting: ("run", "run"),
     run.TriggerRun: ("workflow", "workflow"),
     of_repository.RegisterWorkflow: ("workflow", "workflow"),
     of_repository.RemoveWorkflow: ("workflow", "workflow"),

@@ -81,25 +81,25 @@ class Reconciler:
         self._outage_end = self._clock.now()
         self._pardoned.clear()
 
-    async def _expire_run(self, run: UUID) -> int:
+    async def _expire_run(self, run: UUID) -> bool:
         state: Run | None = await self._handler.latest(run, "run")
         if state is None:
-            return 0
-        return len((await self._handler.handle(ExpireRun(run), Origin(state.tenant, ACTOR, correlation=run))).events)
+            return False
+        return bool((await self._handler.handle(ExpireRun(run), Origin(state.tenant, ACTOR, correlation=run))).events)
 
-    async def _send(self, job: UUID, kind: str) -> int:
+    async def _send(self, job: UUID, kind: str) -> bool:
         state = await self._handler.latest(job, "job")
         if state is None:
-            return 0
+            return False
         if kind in ANSWERED and self._is_unheard(state):
             self._waiting = True
-            return 0
+            return False
         origin = Origin(state.life.tenant, ACTOR, correlation=state.life.spec.run)
         if kind == "lease" and isinstance(state, Acquired | Running) and self._pardons(job, state):
             command: Expire | ExtendLease = ExtendLease(job, state.lease.epoch, self._lease_seconds, "outage")
         else:
             command = Expire(job, kind)  # type: ignore[arg-type]  # the kinds of the view are those of the command
-        return len((await self._handler.handle(command, origin)).events)
+        return bool((await self._handler.handle(command, origin)).events)
 
     def _pardons(self, job: UUID, state: Acquired | Running) -> bool:
         key = (job, state.lease.epoch)

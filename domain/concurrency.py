@@ -5,6 +5,7 @@ same commit that it may go on (AdmitRun, AdmitJob, AdmitCall), and whoever ends 
 leave a group held by something that is over. It must never look at what a run does: it only knows who claimed it.
 """
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 
 from domain.job.commands import CancelJob
 from domain.refusals import REPEAT, Decision
-from domain.run.commands import AdmitCall, AdmitJob, AdmitRun, CancelCall, CancelRun
+from domain.run.commands import AdmitCall, AdmitJob, AdmitRun, CancelCall, CancelRun, NoteWaiting
 
 PENDING_MAX = 100
 """How many wait with `queue: max`; who comes then is cancelled, as on GitHub."""
@@ -113,10 +114,12 @@ def _claim(group: Group, command: ClaimConcurrency) -> Decision:
         return Decision((), (_cancel(claim, f"{PENDING_MAX} others wait for concurrency group {claim.name}"),))
     replaced = () if command.queue == "max" else group.pending
     reason = f"replaced by run {claim.number} in concurrency group {claim.name}"
-    orders = [_cancel(each, reason) for each in replaced]
+    orders: list[Any] = [_cancel(each, reason) for each in replaced]
     if command.cancel_in_progress:
         orders.append(_cancel(holding, f"cancelled by run {claim.number} in concurrency group {claim.name}"))
     events = [ConcurrencyReplaced(each.holder, claim.holder) for each in replaced]
+    if claim.node:  # a run that waits as a whole knows it
+        orders.append(NoteWaiting(claim.run))
     return Decision((*events, ConcurrencyAwaited(claim, holding.holder)), tuple(orders))
 
 

@@ -38,6 +38,8 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "CallConcluded": (run.CallConcluded, 1),
     "JobHeld": (run.JobHeld, 1),
     "JobAdmitted": (run.JobAdmitted, 1),
+    "RunClockStopped": (run.RunClockStopped, 1),
+    "RunClockResumed": (run.RunClockResumed, 1),
     "RunHeld": (run.RunHeld, 1),
     "RunAdmitted": (run.RunAdmitted, 2),
     "NodeSkipped": (run.NodeSkipped, 1),

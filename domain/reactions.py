@@ -9,16 +9,23 @@ from typing import Any
 
 from domain.job import events as job
 from domain.job.commands import CancelJob
-from domain.job.state import Done
+from domain.job.state import BackingOff, Done, Queued
 from domain.run import events as run
-from domain.run.commands import CancelCall, ConcludeJob
+from domain.run.commands import AdmitJob, CancelCall, ConcludeJob, NoteBackoff
 from domain.run.state import Run
 
+ATTEMPT_ENDS = (job.AttemptLost, job.AttemptFailed, job.AttemptTimedOut)
 JOB_ENDS = (job.JobSucceeded, job.JobFailed, job.JobTimedOut, job.JobCancelled)
 
 
-def in_commit(state: Any, event: Any) -> tuple[ConcludeJob, ...]:
-    """The end of a job is told to its run in the same commit. state: the job's after the event."""
+def in_commit(state: Any, event: Any) -> tuple[ConcludeJob | NoteBackoff | AdmitJob, ...]:
+    """The end of a job is told to its run in the same commit, and that it waits for a retry. state: the job's after the event."""
+    if isinstance(event, ATTEMPT_ENDS) and isinstance(state, BackingOff):
+        spec = state.life.spec
+        return (NoteBackoff(spec.run, spec.run_attempt, spec.key, state.life.job),)
+    if isinstance(event, job.JobRetried) and isinstance(state, Queued):
+        spec = state.life.spec
+        return (AdmitJob(spec.run, spec.run_attempt, state.life.job),)
     if not isinstance(event, JOB_ENDS) or not isinstance(state, Done):
         return ()
     if isinstance(event, job.JobFailed) and event.attempt == 0:

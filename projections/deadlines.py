@@ -124,14 +124,14 @@ DEADLINE_TABLE = Table(
 
 
 class RunDeadlineRow(msgspec.Struct, gc=False):
-    """When a run attempt that is under way is cancelled: neither over nor waiting for its concurrency group."""
+    """When a run attempt that is under way is cancelled: neither over nor waiting as a whole."""
 
     run_id: UUID
     due_at: datetime
 
 
 def _under_way(_row: RunDeadlineRow | None, event: Recorded, key: Key) -> RunDeadlineRow | None:
-    data: run.RunPlanned | run.RunAdmitted = event.data
+    data: run.RunPlanned | run.RunAdmitted | run.RunClockResumed = event.data
     return RunDeadlineRow(key, data.expires_at) if data.expires_at is not None else None
 
 
@@ -143,6 +143,8 @@ RUN_DEADLINE_TABLE = Table(
         run.RunPlanned: Rule(_under_way, by_stream, opens=True),
         run.RunHeld: Rule(_ended, by_stream, opens=True),
         run.RunAdmitted: Rule(_under_way, by_stream, opens=True),
+        run.RunClockStopped: Rule(_ended, by_stream, opens=True),
+        run.RunClockResumed: Rule(_under_way, by_stream, opens=True),
         run.RunCancellationRequested: Rule(_ended, by_stream, opens=True),
         run.RunCompleted: Rule(_ended, by_stream, opens=True),
     },

@@ -53,6 +53,11 @@ def _by_job(event: Recorded) -> Sequence[Key]:
     return (event.data.job,)
 
 
+def _held_back(event: Recorded) -> Sequence[Key]:
+    """A job that waits for a retry is no hold: its own row tells of the attempt that ended."""
+    return (event.data.job,) if event.data.reason != "backoff" else ()
+
+
 def _by_holder(event: Recorded) -> Sequence[Key]:
     return (event.data.holder,)
 
@@ -92,7 +97,7 @@ HOLDS_TABLE = Table(
         run.CallHeld: Rule(_call_held, _by_holder, opens=True),
         run.CallAdmitted: Rule(_gone, _by_holder, opens=True),
         run.CallConcluded: Rule(_gone, _by_call, opens=True),
-        run.JobHeld: Rule(_job_held, _by_job, opens=True),
+        run.JobHeld: Rule(_job_held, _held_back, opens=True),
         run.JobAdmitted: Rule(_gone, _by_job, opens=True),
         run.JobConcluded: Rule(_gone, _by_job, opens=True),
     },

@@ -23,6 +23,8 @@ InAttempt = (
     | e.CallConcluded
     | e.JobHeld
     | e.JobAdmitted
+    | e.RunClockStopped
+    | e.RunClockResumed
     | e.NodeSkipped
     | e.NodeFailed
     | e.JobConcluded

@@ -1,6 +1,7 @@
 """Which jobs of an expanded node may enter the queue: `max-parallel` of the matrix, then each job's concurrency group.
 
 The run stream decides: a job that has to wait is created and held (JobHeld), and queued once it is let in (JobAdmitted).
+When a retry may begin the job itself decides; the run is told, because its own clock depends on it.
 A place under `max-parallel` is free again when one of the node's jobs ends; the group tells by itself (AdmitJob).
 """
 
@@ -14,7 +15,7 @@ from domain.concurrency import Claim, ClaimConcurrency
 from domain.job.commands import CreateJob, QueueJob
 from domain.refusals import REPEAT, Decision
 from domain.run import events as e
-from domain.run.commands import AdmitJob
+from domain.run.commands import AdmitJob, NoteBackoff
 from domain.run.state import Node, Run
 from domain.scheduling.lanes import lane_of
 from domain.workflow.plan import Expanded
@@ -59,12 +60,20 @@ def admit(run: Run, node: Node) -> tuple[list[e.RunEvent], list[Any]]:
 
 
 def admitted(run: Run, command: AdmitJob) -> Decision:
-    """The group let a job in: it enters the queue."""
+    """The group let a job in: it enters the queue. Or its backoff is over, and it has entered the queue by itself."""
     node = next((node for node in run.nodes.values() if command.job in node.held), None)
     if node is None or command.run_attempt != run.run_attempt:
         return REPEAT
     event = e.JobAdmitted(run.run_attempt, node.planned.key, command.job)
-    return Decision((event,), (_queue(run, command.job),))
+    return Decision((event,), () if node.held[command.job].reason == "backoff" else (_queue(run, command.job),))
+
+
+def backing_off(run: Run, command: NoteBackoff) -> Decision:
+    """An attempt of a job ended, and the next one has to wait."""
+    node = run.nodes.get(command.node)
+    if node is None or command.run_attempt != run.run_attempt or node.jobs.get(command.job) != "" or command.job in node.held:
+        return REPEAT
+    return Decision((e.JobHeld(run.run_attempt, command.node, command.job, "backoff"),))
 
 
 def claim(run: Run, held: e.JobHeld | e.RunHeld) -> ClaimConcurrency:

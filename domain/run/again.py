@@ -26,7 +26,16 @@ def again(state: Run, event: RunRerunRequested, meta: Meta) -> Run:
         else:
             nodes[key] = _afresh(node, carried)
     reruns = state.reruns if meta.command is None else {**state.reruns, meta.command: event.run_attempt}
-    return replace(state, run_attempt=event.run_attempt, nodes=nodes, reruns=reruns, triggering_actor=meta.actor, conclusion=None)
+    return replace(
+        state,
+        run_attempt=event.run_attempt,
+        nodes=nodes,
+        reruns=reruns,
+        triggering_actor=meta.actor,
+        conclusion=None,
+        expires_at=None,
+        stopped_at=None,
+    )
 
 
 def _reaches(state: Run, caller: str, carried: AbstractSet[UUID]) -> bool:

@@ -109,6 +109,21 @@ class CancelCall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     payload_json: dict[str, Any] = {}
 
 
+class NoteBackoff(msgspec.Struct, frozen=True, gc=False):
+    """The consequence of an attempt's end: the job waits until its next attempt may begin. node: the job's key."""
+
+    run: UUID
+    run_attempt: int
+    node: str
+    job: UUID
+
+
+class NoteWaiting(msgspec.Struct, frozen=True, gc=False):
+    """The consequence of a claim: a job or call of the run has to wait for a concurrency group."""
+
+    run: UUID
+
+
 class CancelRun(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Someone asks for the end of the run."""
 

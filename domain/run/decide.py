@@ -4,7 +4,7 @@ from domain import ids
 from domain.concurrency import ReleaseConcurrency
 from domain.envelope import Meta
 from domain.refusals import REPEAT, Decision, Refusal
-from domain.run import admission
+from domain.run import admission, standstill
 from domain.run import commands as c
 from domain.run import events as e
 from domain.run.advance import abandon, advance, begin, job_of
@@ -15,12 +15,28 @@ from domain.run.state import RUN_MAX, Run
 from domain.workflow import calls, plan
 
 AnyRunCommand = (
-    c.StartRun | c.ConcludeJob | c.CancelRun | c.AdmitRun | c.AdmitJob | c.AdmitCall | c.CancelCall | c.RerunRun | c.PlanRerun | c.ExpireRun
+    c.StartRun
+    | c.ConcludeJob
+    | c.CancelRun
+    | c.AdmitRun
+    | c.AdmitJob
+    | c.AdmitCall
+    | c.CancelCall
+    | c.RerunRun
+    | c.PlanRerun
+    | c.ExpireRun
+    | c.NoteBackoff
+    | c.NoteWaiting
 )
 
 
 def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
     """The answer of a run in `state`. origin: the envelope that the events will get; the run's actor comes from it."""
+    answer = _decide(state, command, origin)
+    return answer if isinstance(answer, Refusal) else standstill.told(command.run, state, answer, origin)
+
+
+def _decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision | Refusal:
     if isinstance(command, c.StartRun):
         return _start(state, command, origin)
     if state is None:
@@ -42,6 +58,10 @@ def decide(state: Run | None, command: AnyRunCommand, origin: Meta) -> Decision 
             return plan_again(state, command, origin)
         case c.ExpireRun():
             return _expire(state, origin)
+        case c.NoteBackoff():
+            return admission.backing_off(state, command)
+        case c.NoteWaiting():
+            return Decision()
 
 
 def _start(state: Run | None, command: c.StartRun, origin: Meta) -> Decision | Refusal:
@@ -144,7 +164,7 @@ def _cancel(state: Run, command: c.CancelRun, origin: Meta) -> Decision | Refusa
 
 def _expire(state: Run, origin: Meta) -> Decision | Refusal:
     """Re-check the deadline: a tick that comes late, early or twice does no harm. While the run waits no clock runs."""
-    over = state.expires_at is not None and origin.at >= state.expires_at and not state.held
+    over = state.expires_at is not None and origin.at >= state.expires_at and not state.held and state.stopped_at is None
     if not over or state.cancelled or state.conclusion is not None:
         return REPEAT
     return _cancel(state, c.CancelRun(state.run, f"the run has taken longer than {RUN_MAX.days} days"), origin)

@@ -189,7 +189,8 @@ class CallConcluded(RunEvent, frozen=True):
 class JobHeld(RunEvent, frozen=True):
     """A job of an expanded node may not enter the queue yet.
 
-    reason: "max_parallel" (limit: how many of the node may be under way) or "concurrency" (the job waits for its group).
+    reason: "max_parallel" (limit: how many of the node may be under way), "concurrency" (the job waits for its group) or
+    "backoff" (an attempt of it ended and the next one may not begin yet).
     group, name and what follows: the job's concurrency group, where it has one, as `concurrency` says once evaluated.
     """
 
@@ -227,6 +228,19 @@ class RunAdmitted(RunEvent, frozen=True):
 
     run_attempt: int
     expires_at: datetime | None = None
+
+
+class RunClockStopped(RunEvent, frozen=True):
+    """All that is left of the run attempt waits (for a concurrency group, for the backoff of a retry): its limit does not count on."""
+
+    run_attempt: int
+
+
+class RunClockResumed(RunEvent, frozen=True):
+    """Something of the run attempt is under way again. expires_at: the limit, later by as long as the clock stood still."""
+
+    run_attempt: int
+    expires_at: datetime
 
 
 class NodeSkipped(RunEvent, frozen=True):

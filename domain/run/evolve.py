@@ -33,6 +33,7 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
                 cancelled=False,
                 conclusion=None,
                 expires_at=event.expires_at,
+                stopped_at=None,
             )
         case e.FollowersFixed():
             return replace(state, followers=event)
@@ -40,6 +41,10 @@ def evolve(stream: UUID, state: Run | None, event: e.RunEvent, meta: Meta) -> Ru
             return replace(state, concurrency=event, held=True)
         case e.RunAdmitted():
             return replace(state, held=False, expires_at=event.expires_at)
+        case e.RunClockStopped():
+            return replace(state, stopped_at=meta.at)
+        case e.RunClockResumed():
+            return replace(state, stopped_at=None, expires_at=event.expires_at)
         case e.NodeExpanded():
             known = state.nodes[event.node].jobs
             jobs = {instance.job: known.get(instance.job, "") for instance in event.instances}

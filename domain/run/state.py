@@ -44,7 +44,7 @@ class Node(msgspec.Struct, frozen=True):
 
     given: the outputs of each job or call that is done, in the order in which they ended. A pending node may hold jobs already:
     those that a re-run carries over.
-    held: the jobs that may not enter the queue yet. groups: the concurrency group that a job waits for or holds.
+    held: the jobs that may not enter the queue yet, or not again. groups: the concurrency group that a job waits for or holds.
     calls: of a node that calls a workflow, by their prefix; then there are no jobs. max_parallel: of the calls, 0: all.
     """
 
@@ -69,8 +69,9 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run in its current run attempt. conclusion: None until it is complete. expires_at: then it is cancelled, unless it is held.
+    """A run in its current run attempt. conclusion: None until it is complete.
 
+    expires_at: then it is cancelled, unless it is held or its clock stands still, as it does since stopped_at.
     actor: who triggered it; triggering_actor: who asked for this run attempt. reruns: the commands that asked for one,
     and which they got, so that a repeat is recognised.
     concurrency: the group of the whole run, where it has one; held: the run waits for it.
@@ -94,6 +95,7 @@ class Run(msgspec.Struct, frozen=True):
     cancelled: bool = False
     conclusion: str | None = None
     expires_at: datetime | None = None
+    stopped_at: datetime | None = None
 
     def live_jobs(self, prefixes: tuple[str, ...] = ("",)) -> list[UUID]:
         """The jobs that exist and are not done, in plan order. prefixes: of the keys of the nodes that count."""

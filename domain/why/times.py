@@ -96,8 +96,8 @@ def _cuts(history: History, job: JobHistory) -> Iterator[Cut]:
     yield from _before(history, job, min(began, created), created)
     for event in history.events:
         match event.data:
-            case run_events.JobHeld(job=held) if held == job.id:
-                cause = "max_parallel" if event.data.reason == "max_parallel" else "job_concurrency"
+            case run_events.JobHeld(job=held, reason=reason) if held == job.id and reason != "backoff":
+                cause = "max_parallel" if reason == "max_parallel" else "job_concurrency"
                 yield event.meta.at, cause, event.data.name, 0
             case _:
                 pass

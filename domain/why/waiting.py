@@ -51,7 +51,9 @@ def _held(history: History, job: JobHistory, around: Surroundings) -> Reason:
     since, position = (said[-1].meta.at, said[-1].position) if said else (job.events[0].meta.at, job.events[0].position)
     if held is not None and held.reason == "concurrency" and held.group is not None:
         return _group(history, around, _Hold("job_concurrency", held.group, held.name, job.id, since, position))
-    under_way = [each for each, result in node.jobs.items() if not result and each not in node.held]
+    under_way = [
+        each for each, result in node.jobs.items() if not result and (each not in node.held or node.held[each].reason == "backoff")
+    ]
     limit = held.limit if held is not None else 0
     about = tuple(About("job", history.jobs[each].spec.name, each) for each in under_way if each in history.jobs)
     text = f"waiting for others of its matrix: max-parallel is {limit}"

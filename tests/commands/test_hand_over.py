@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from commands.handle import Handler, Origin
@@ -12,6 +13,7 @@ from domain.job import commands as c
 from domain.job.state import Acquired
 from domain.ports import StoreUnavailable, StreamWrite, Tracking
 from domain.scheduling.matching import ReadyJob
+from tests.domain.machine import CALLED, gathered, push
 from tests.domain.scenario import JOB, RUNNER, created
 from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore
 
@@ -65,14 +67,21 @@ async def test_queued_and_acquired_are_one_append() -> None:
 
 
 async def test_a_retry_is_handed_over_too() -> None:
-    """JobRetried is the return to the queue."""
+    """JobRetried is the return to the queue; the run is told in the same commit."""
     store, clock = CountingStore(), FixedClock()
     gateway, runner = handler(store, clock)
-    await gateway.handle(c.CreateJob(JOB, created()), ORIGIN)
-    await gateway.handle(c.ReportLost(JOB, 1, "not_started"), ORIGIN)
+    workflow = gathered("on: push\njobs: {a: {runs-on: linux, steps: [{run: a}]}}", CALLED)
+    plan, payload = [await gateway.blobs.put(each) for each in (msgspec.json.encode(workflow), b"{}")]
+    trigger = push("one", workflow, plan, payload)
+    await gateway.handle(trigger, ORIGIN)
+    (job,) = (await gateway.state(trigger.run, "run")).live_jobs()
+    await gateway.handle(c.ReportLost(job, 1, "not_started"), ORIGIN)
     clock.advance(5)
-    await gateway.handle(c.Expire(JOB, "retry"), ORIGIN)
-    assert store.appends[1:] == [["AttemptLost"], ["JobRetried", "JobAcquired"]]
+    await gateway.handle(c.Expire(job, "retry"), ORIGIN)
+    assert store.appends[1:] == [
+        ["AttemptLost", "JobHeld", "RunClockStopped"],
+        ["JobRetried", "JobAdmitted", "RunClockResumed", "JobAcquired"],
+    ]
     assert len(runner.settled) == 2
 
 

@@ -145,7 +145,7 @@ def deadlines(state: Any) -> list[tuple[datetime, str]]:
             return [(state.retry_at, "retry")]
         case Queued():
             return [(state.expires_at, "queue")]
-        case Run(conclusion=None, cancelled=False, held=False, expires_at=datetime()):
+        case Run(conclusion=None, cancelled=False, held=False, stopped_at=None, expires_at=datetime()):
             return [(state.expires_at, "run")]
         case _:
             return []
