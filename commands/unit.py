@@ -22,7 +22,7 @@ from domain.ports import NewEvent, StreamWrite
 from domain.refusals import Decision, Refusal
 from domain.run import commands as run
 from domain.scheduling import window
-from domain.scheduling.matching import UNPLACED, ReadyJob
+from domain.scheduling.line import UNPLACED, ReadyJob
 
 Enrich = Callable[[Any, Any], Awaitable[Any]]
 """(command, state) to the command with the blobs that deciding it needs."""

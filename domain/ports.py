@@ -10,7 +10,7 @@ import msgspec
 from domain.envelope import Meta, Recorded
 from domain.job.commands import AcquireJob
 from domain.job.state import Acquired
-from domain.scheduling.matching import ReadyJob
+from domain.scheduling.line import ReadyJob
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):

@@ -21,7 +21,7 @@ from domain.job.state import Acquired, Done, JobState, Running
 from domain.ports import Clock, StreamUnreadable
 from domain.run.commands import ClaimSlots
 from domain.runner_pool import Runner
-from domain.scheduling.matching import ReadyJob
+from domain.scheduling.line import ReadyJob
 from gateway.http import ClientGone, Reply, Request, answer
 from gateway.job_message import JobMessages
 from gateway.leases import HeldLease, Leases

@@ -19,7 +19,8 @@ from domain.envelope import Recorded
 from domain.job.commands import AcquireJob
 from domain.job.state import Acquired, JobState, Queued, Running
 from domain.ports import StoreUnavailable
-from domain.scheduling.matching import UNPLACED, Poller, ReadyJob
+from domain.scheduling.line import UNPLACED, ReadyJob
+from domain.scheduling.matching import Poller
 from domain.scheduling.window import Short, Window, ready
 
 log = logging.getLogger(__name__)

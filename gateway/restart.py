@@ -6,7 +6,7 @@ From the start on events tell it everything else.
 from typing import Any
 from uuid import UUID
 
-from domain.scheduling.matching import ReadyJob
+from domain.scheduling.line import ReadyJob
 from domain.scheduling.window import Short
 from gateway.leases import HeldLease
 from projections import positions, queue

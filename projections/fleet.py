@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import why
-from domain.scheduling.matching import Line
+from domain.scheduling.line import Line
 from domain.why.runners import no_runner
 from projections import queue
 from projections.rows import Connection

@@ -19,7 +19,8 @@ from domain.envelope import Recorded
 from domain.job import events as job
 from domain.scheduling import lanes
 from domain.scheduling.fair_share import Shares
-from domain.scheduling.matching import Line, ReadyJob, order
+from domain.scheduling.line import Line, ReadyJob
+from domain.scheduling.matching import order
 from domain.scheduling.window import Short
 from projections.rows import Connection
 from projections.table import Key, Rule, Table, View, by_stream

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.runner_pool import RunnerDrained, RunnerPaused
-from domain.scheduling.matching import Line
+from domain.scheduling.line import Line
 from domain.why import Holder, Runner, Surroundings
 from projections import fleet
 from projections.queue import ahead as before

@@ -29,6 +29,8 @@ class Shares:
         self._max = shares_max
         self._tenants: dict[str, Share] = {}
         self._keys: dict[tuple[str, str], Share] = {}
+        self.forgotten = 0
+        """How often shares were forgotten."""
 
     def tenant(self, tenant: str) -> tuple[int, int]:
         """(running, last) of a tenant."""
@@ -40,12 +42,12 @@ class Shares:
 
     def begin(self, tenant: str, fair_key: str) -> None:
         """One more job runs."""
-        _bounded(self._tenants, tenant, self._max).running += 1
-        _bounded(self._keys, (tenant, fair_key), self._max).running += 1
+        for share in self._both(tenant, fair_key):
+            share.running += 1
 
     def served(self, tenant: str, fair_key: str, position: int) -> None:
         """A turn was taken at this position."""
-        for share in (_bounded(self._tenants, tenant, self._max), _bounded(self._keys, (tenant, fair_key), self._max)):
+        for share in self._both(tenant, fair_key):
             share.last = max(share.last, position)
 
     def end(self, tenant: str, fair_key: str) -> None:
@@ -53,19 +55,22 @@ class Shares:
         self._tenants[tenant].running -= 1
         self._keys[tenant, fair_key].running -= 1
 
+    def _both(self, tenant: str, fair_key: str) -> tuple[Share, Share]:
+        return self._bounded(self._tenants, tenant), self._bounded(self._keys, (tenant, fair_key))
+
+    def _bounded(self, shares: dict[Name, Share], name: Name) -> Share:
+        """The share of this name; a new one may cost the memory of the idle ones that were served longest ago."""
+        found = shares.get(name)
+        if found is not None:
+            return found
+        if len(shares) >= self._max:
+            idle = sorted((each for each in shares if not shares[each].running), key=lambda each: shares[each].last)
+            for each in idle[: (len(idle) + 1) // 2]:
+                del shares[each]
+            self.forgotten += 1
+        made = shares[name] = Share()
+        return made
+
 
 def _turn(share: Share | None) -> tuple[int, int]:
     return (share.running, share.last) if share is not None else (0, 0)
-
-
-def _bounded(shares: dict[Name, Share], name: Name, kept_max: int) -> Share:
-    """The share of this name; a new one may cost the memory of the idle ones that were served longest ago."""
-    found = shares.get(name)
-    if found is not None:
-        return found
-    if len(shares) >= kept_max:
-        idle = sorted((each for each in shares if not shares[each].running), key=lambda each: shares[each].last)
-        for each in idle[: (len(idle) + 1) // 2]:
-            del shares[each]
-    made = shares[name] = Share()
-    return made

@@ -10,39 +10,14 @@ decides.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from heapq import heapify, heappop, heappush, heapreplace
 from uuid import UUID
 
 import msgspec
 
 from domain.scheduling.fair_share import Shares
-
-UNPLACED = 2**62
-"""The position of a job whose commit is still to come: behind all others."""
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """What the jobs of one waiting line have in common. labels: as the jobs ask for them."""
-
-    tenant: str
-    fair_key: str
-    lane: str
-    labels: tuple[str, ...]
-
-
-class ReadyJob(msgspec.Struct, frozen=True, gc=False):
-    """A queued job.
-
-    position: of the event that made it ready, which is its place in its line. place: see lanes.place; it orders the
-    lines of one fair-share key.
-    """
-
-    job: UUID
-    line: Line
-    position: int
-    place: float
-    avoid: UUID | None = None
+from domain.scheduling.line import UNPLACED, Line, ReadyJob, wanted
+from domain.scheduling.lines import LabelSet, Lines, Turn, Waiting
 
 
 class Poller(msgspec.Struct, frozen=True):
@@ -77,47 +52,56 @@ def covers(offer: Offer, line: Line) -> bool:
 _Slot = tuple[int, int, int, Poller]
 """(-free slots, since, number, runner): the smallest comes first."""
 
-_Turn = tuple[int, int, float, str]
-"""(running, last served, place of the oldest job, name): the smallest comes first."""
-
-
 Queues = Iterable[tuple[Line, Sequence[ReadyJob]]]
 
 
-def match(queues: Queues, pollers: Sequence[Poller], shares: Shares) -> list[tuple[ReadyJob, Poller]]:
-    """Pairs to try, in the order of the turns. queues: each line's jobs, oldest first. No runner gets more than it has slots."""
+def match(lines: Sequence[Lines], pollers: Sequence[Poller]) -> list[tuple[ReadyJob, Poller]]:
+    """Pairs to try, in the order of the turns. lines: several are as one. No runner gets more than it has slots.
+
+    Costs by what is paired, not by how much waits.
+    """
     slots = _Slots(pollers)
-    turns = _Turns(queues, slots, shares)
+    turns = _Turns([each for some in lines for each in some.sets()], slots)
     pairs = []
     while (job := turns.next()) is not None:
         pairs.append((job, slots.take(job)))
     return pairs
 
 
+def standing(queues: Queues, shares: Shares) -> Lines:
+    """These lines in the order of their turns; each queue's jobs oldest first."""
+    lines = Lines(shares)
+    for number, (line, jobs) in enumerate(queues):
+        lines.begin(line, jobs, number)
+    return lines
+
+
 def order(queues: Sequence[tuple[Line, Sequence[ReadyJob]]], shares: Shares) -> list[ReadyJob]:
     """All these jobs in the order of their turns, as if slots for every one of them came free now."""
     everything = frozenset(label for line, _ in queues for label in line.labels)
     anybody = Poller(UUID(int=0), everything, sum(len(jobs) for _, jobs in queues))
-    return [job for job, _ in match(queues, [anybody], shares)]
-
-
-@lru_cache(4096)
-def wanted(labels: tuple[str, ...]) -> frozenset[str]:
-    """The labels as a set."""
-    return frozenset(labels)
+    return [job for job, _ in match([standing(queues, shares)], [anybody])]
 
 
 class _Slots:
-    """The free slots, by what their runners offer. restricted: whether a runner serves some repositories only."""
+    """The free slots, by what their runners offer."""
 
     def __init__(self, pollers: Sequence[Poller]) -> None:
         self._by_offer: dict[Offer, list[_Slot]] = {}
-        self.restricted = any(poller.repositories is not None for poller in pollers)
         for number, poller in enumerate(pollers):
             if poller.slots > 0:
                 self._by_offer.setdefault(poller.offer, []).append((-poller.slots, poller.since, number, poller))
         for heap in self._by_offer.values():
             heapify(heap)
+
+    @property
+    def left(self) -> bool:
+        """Whether there is any free slot."""
+        return bool(self._by_offer)
+
+    def offers(self, labels: frozenset[str]) -> list[tuple[str | None, frozenset[str] | None]]:
+        """Tenant and repositories of the runners that have these labels."""
+        return [(tenant, repositories) for tenant, repositories, offered in self._by_offer if labels <= offered]
 
     def fit(self, line: Line) -> bool:
         """Whether some free slot may be given to a job of this line."""
@@ -149,62 +133,91 @@ def _first(heap: list[_Slot], avoid: UUID | None) -> list[_Slot]:
 class _Turns:
     """Whose job is next. Slots only become fewer in one match, so who finds none that fits is out for the rest of it."""
 
-    def __init__(self, queues: Queues, slots: _Slots, shares: Shares) -> None:
+    def __init__(self, sets: Sequence[LabelSet], slots: _Slots) -> None:
+        self._sets = [part for each in sets if (part := each.part(slots.offers(each.labels))) is not None]
         self._slots = slots
-        self._shares = shares
         self._now = UNPLACED
-        self._lines: dict[str, dict[str, list[_Standing]]] = {}
-        fits: dict[tuple[str, str, tuple[str, ...]], bool] = {}
-        for line, jobs in queues:
-            alike = (line.tenant, line.fair_key if slots.restricted else "", line.labels)
-            fit = fits.get(alike)
-            if fit is None:
-                fit = fits[alike] = slots.fit(line)
-            if fit and jobs:
-                self._lines.setdefault(line.tenant, {}).setdefault(line.fair_key, []).append(_Standing(jobs))
-        self._tenants = [
-            (*shares.tenant(tenant), min([_oldest(lines) for lines in keys.values()]), tenant) for tenant, keys in self._lines.items()
-        ]
-        heapify(self._tenants)
-        self._keys: dict[str, list[_Turn]] = {}
+        self._tenants = _Merged([each.order.turns for each in self._sets])
+        self._keys: dict[str, _Merged] = {}
+        self._standing: dict[tuple[str, str], list[_Standing]] = {}
 
     def next(self) -> ReadyJob | None:
         """The next job that a free slot fits; its tenant and its key then stand last among their equals."""
-        while self._tenants:
-            running, _, oldest, tenant = self._tenants[0]
+        while self._slots.left and (tenant := self._tenants.first()) is not None:
             job = self._of(tenant)
             if job is not None:
                 self._now += 1
-                heapreplace(self._tenants, (running + 1, self._now, oldest, tenant))
+                self._tenants.served(self._now)
                 return job
-            heappop(self._tenants)
+            self._tenants.out()
         return None
 
     def _of(self, tenant: str) -> ReadyJob | None:
         keys = self._keys.get(tenant)
         if keys is None:
-            keys = [(*self._shares.key(tenant, key), _oldest(lines), key) for key, lines in self._lines[tenant].items()]
-            heapify(keys)
-            self._keys[tenant] = keys
-        while keys:
-            running, _, oldest, key = keys[0]
-            fitting = [each for each in self._lines[tenant][key] if each.left and self._slots.fit(each.head.line)]
+            keys = self._keys[tenant] = _Merged([each.turns(tenant) for each in self._sets])
+        while (key := keys.first()) is not None:
+            fitting = [each for each in self._lines(tenant, key) if each.left and self._slots.fit(each.head.line)]
             if fitting:
-                heapreplace(keys, (running + 1, self._now, oldest, key))
-                return min(fitting, key=lambda each: (each.head.place, each.head.position)).next()
-            heappop(keys)
+                keys.served(self._now)
+                return min(fitting, key=lambda each: (each.head.place, each.head.position, each.number)).next()
+            keys.out()
         return None
+
+    def _lines(self, tenant: str, key: str) -> "list[_Standing]":
+        found = self._standing.get((tenant, key))
+        if found is None:
+            waiting = (line for each in self._sets for line in each.waiting(tenant, key))
+            found = self._standing[tenant, key] = [_Standing(line) for line in waiting if line[1]]
+        return found
+
+
+class _Merged:
+    """Several orders of turns as one. A name that stands in more than one has the turn that comes first."""
+
+    def __init__(self, orders: Sequence[Sequence[Turn]]) -> None:
+        self._orders = [turns for turns in orders if turns]
+        self._heads: list[tuple[Turn, int, int]] = [(turns[0], number, 0) for number, turns in enumerate(self._orders)]
+        heapify(self._heads)
+        self._seen: set[str] = set()
+
+    def first(self) -> str | None:
+        """Whose turn it is."""
+        while self._heads:
+            (_, _, _, name), number, _ = self._heads[0]
+            if number < 0 or name not in self._seen:
+                return name
+            self._advance()
+        return None
+
+    def served(self, now: int) -> None:
+        """The first one had its turn: one more of its jobs runs, and it was served last of all."""
+        running, _, place, name = self._heads[0][0]
+        self.out()
+        heappush(self._heads, ((running + 1, now, place, name), -1, 0))
+
+    def out(self) -> None:
+        """The first one has nothing more that fits."""
+        self._seen.add(self._heads[0][0][3])
+        self._advance()
+
+    def _advance(self) -> None:
+        _, number, at = self._heads[0]
+        if number < 0 or at + 1 == len(self._orders[number]):
+            heappop(self._heads)
+        else:
+            heapreplace(self._heads, (self._orders[number][at + 1], number, at + 1))
 
 
 class _Standing:
     """A line, and how far this match has come in it."""
 
-    __slots__ = ("_jobs", "_taken", "head", "left")
+    __slots__ = ("_jobs", "_taken", "head", "left", "number")
 
-    def __init__(self, jobs: Sequence[ReadyJob]) -> None:
-        self._jobs = jobs
+    def __init__(self, line: Waiting) -> None:
+        self.number, self._jobs = line
         self._taken = 0
-        self.head = jobs[0]
+        self.head = self._jobs[0]
         self.left = True
 
     def next(self) -> ReadyJob:
@@ -215,7 +228,3 @@ class _Standing:
         if self.left:
             self.head = self._jobs[self._taken]
         return job
-
-
-def _oldest(lines: Sequence[_Standing]) -> float:
-    return lines[0].head.place if len(lines) == 1 else min([standing.head.place for standing in lines])

@@ -19,7 +19,9 @@ from domain.job import events as e
 from domain.job.state import Queued
 from domain.scheduling import lanes
 from domain.scheduling.fair_share import Shares
-from domain.scheduling.matching import Line, Poller, ReadyJob, match
+from domain.scheduling.line import Line, ReadyJob
+from domain.scheduling.lines import Lines
+from domain.scheduling.matching import Poller, match, standing
 
 JOBS_MAX = 20_000
 LINE_JOBS_MAX = 1_000
@@ -82,6 +84,7 @@ class Window:
         self._settled = 0
         self._begun = False
         self.shares = Shares()
+        self._lines = Lines(self.shares)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -126,12 +129,13 @@ class Window:
         """A job is queued. One that was heard to have left the queue since, or is known already, changes nothing."""
         if self._gone.get(job.job, -1) > job.position or job.job in self._jobs or job.job in self._held:
             return
-        front = self._fronts.setdefault(job.line, Front([]))
+        front = self._front(job.line)
         if front.gap is not None and job.position >= front.gap.start:
             front.gap = Gap(front.gap.start, max(front.gap.last, job.position))
             return
         insort(front.jobs, job, key=_position)
         self._jobs[job.job] = job
+        self._lines.changed(job.line.tenant, job.line.fair_key)
         self._shorten(job.line, self._line_limit())
         if len(self._jobs) > self._jobs_max + self._jobs_max // 4:
             for line in self._fronts:  # there are more lines now than when the longest of them were filled
@@ -139,12 +143,9 @@ class Window:
 
     def pairs(self, pollers: Sequence[Poller], coming: Collection[ReadyJob] = ()) -> list[tuple[ReadyJob, Poller]]:
         """Which runner may take which job now. coming: jobs whose commit is under way; they stand at the end of their lines."""
-        queues: list[tuple[Line, Sequence[ReadyJob]]] = [(line, front.jobs) for line, front in self._fronts.items()]
-        for job in coming:
-            front = self._fronts.get(job.line)
-            if front is None or front.gap is None:
-                queues.append((job.line, (job,)))
-        return match(queues, pollers, self.shares)
+        behind_a_gap = {job.line for job in coming if (front := self._fronts.get(job.line)) is not None and front.gap is not None}
+        more = [(job.line, (job,)) for job in coming if job.line not in behind_a_gap]
+        return match([self._lines, standing(more, self.shares)] if more else [self._lines], pollers)
 
     def take(self, job: ReadyJob) -> None:
         """An acquisition of this job is under way: it is not to be had, and counts as running."""
@@ -187,6 +188,7 @@ class Window:
         if held is not None:
             held.told = True
             self.shares.served(held.tenant, held.fair_key, position)
+            self._lines.changed(held.tenant, held.fair_key)
 
     def _left(self, job: UUID, position: int) -> bool:
         """The job's attempt, or the job, is over. False: that is no news."""
@@ -201,16 +203,19 @@ class Window:
     def _hold(self, job: UUID, tenant: str, fair_key: str, *, told: bool) -> None:
         self._held[job] = Held(tenant, fair_key, told)
         self.shares.begin(tenant, fair_key)
+        self._lines.changed(tenant, fair_key)
 
     def _release(self, job: UUID) -> None:
         held = self._held.pop(job)
         self.shares.end(held.tenant, held.fair_key)
+        self._lines.changed(held.tenant, held.fair_key)
 
     def _drop(self, job: UUID) -> ReadyJob | None:
         ready = self._jobs.pop(job, None)
         if ready is not None:
             jobs = self._fronts[ready.line].jobs
             del jobs[bisect_left(jobs, ready.position, key=_position)]
+            self._lines.changed(ready.line.tenant, ready.line.fair_key)
             self._tidy(ready.line)
         return ready
 
@@ -221,12 +226,13 @@ class Window:
 
     def _leave_out(self, line: Line, start: int, last: int) -> None:
         """Keep of a line only what comes before `start`; what lies from there to `last` has to be read."""
-        front = self._fronts.setdefault(line, Front([]))
+        front = self._front(line)
         cut = bisect_left(front.jobs, start, key=_position)
         for job in front.jobs[cut:]:
             del self._jobs[job.job]
             last = max(last, job.position)
         del front.jobs[cut:]
+        self._lines.changed(line.tenant, line.fair_key)
         if front.gap is not None:
             start, last = min(start, front.gap.start), max(last, front.gap.last)
         front.gap = Gap(start, last)
@@ -235,6 +241,14 @@ class Window:
         front = self._fronts.get(line)
         if front is not None and not front.jobs and front.gap is None:
             del self._fronts[line]
+            self._lines.end(line)
+
+    def _front(self, line: Line) -> Front:
+        front = self._fronts.get(line)
+        if front is None:
+            front = self._fronts[line] = Front([])
+            self._lines.begin(line, front.jobs)
+        return front
 
     def _line_limit(self) -> int:
         return max(LINE_JOBS_MIN, min(self._line_jobs_max, self._jobs_max // max(1, len(self._fronts))))

@@ -12,7 +12,7 @@ from domain.envelope import Recorded
 from domain.job import commands as c
 from domain.job.state import Acquired
 from domain.ports import StoreUnavailable, StreamWrite, Tracking
-from domain.scheduling.matching import ReadyJob
+from domain.scheduling.line import ReadyJob
 from tests.domain.machine import CALLED, gathered, push
 from tests.domain.scenario import JOB, RUNNER, created
 from tests.fakes import FixedClock, MemoryBlobs, MemoryEventStore

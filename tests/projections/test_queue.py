@@ -11,7 +11,7 @@ from domain import ids
 from domain.envelope import Meta
 from domain.job import events as e
 from domain.ports import NewEvent, StreamWrite
-from domain.scheduling.matching import Line
+from domain.scheduling.line import Line
 from domain.scheduling.window import Short
 from infra.event_store import PostgresEventStore
 from infra.feed import PostgresFeed

@@ -8,7 +8,8 @@ from domain import ids
 from domain.envelope import Meta, Recorded
 from domain.job import events as e
 from domain.scheduling import lanes
-from domain.scheduling.matching import Line, Poller, ReadyJob
+from domain.scheduling.line import Line, ReadyJob
+from domain.scheduling.matching import Poller
 from domain.scheduling.window import Window
 from tests.domain.scenario import NOW
 

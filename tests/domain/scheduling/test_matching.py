@@ -5,9 +5,12 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.scheduling.fair_share import Shares
-from domain.scheduling.matching import Line, Poller, ReadyJob, match
+from domain.scheduling.line import Line, ReadyJob
+from domain.scheduling.matching import Poller, match, standing
+from tests.domain.scheduling import reference
 
 LABELS = st.lists(st.sampled_from(["linux", "x64", "gpu"]), max_size=3, unique=True).map(tuple)
 
@@ -25,7 +28,7 @@ def matched(jobs: list[ReadyJob], pollers: list[Poller], shares: Shares | None =
     queues: dict[Line, list[ReadyJob]] = defaultdict(list)
     for each in sorted(jobs, key=lambda each: each.position):
         queues[each.line].append(each)
-    return match(queues.items(), pollers, shares or Shares())
+    return match([standing(queues.items(), shares or Shares())], pollers)
 
 
 def numbers(pairs: list[tuple[ReadyJob, Poller]]) -> list[tuple[int, int]]:
@@ -164,3 +167,36 @@ def test_a_runner_takes_jobs_of_its_tenant_and_of_the_repositories_that_it_serve
         (Poller(UUID(int=1), labels, 9, tenant="c"), []),
     ):
         assert sorted(taken.job.int for taken, _ in matched(jobs, [taker])) == fitting
+
+
+TAKERS = st.lists(
+    st.builds(
+        Poller,
+        st.integers(1, 6).map(lambda number: UUID(int=number)),
+        LABELS.map(frozenset),
+        st.integers(0, 3),
+        st.integers(0, 9),
+        st.sampled_from([None, None, "t", "u"]),
+        st.sampled_from([None, None, frozenset("a"), frozenset("ab"), frozenset("c")]),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.runner,
+)
+
+
+@given(JOBS, TAKERS, st.lists(st.tuples(st.sampled_from("tu"), st.sampled_from("ab"), st.integers(0, 9), st.booleans()), max_size=8))
+def test_the_order_is_that_of_looking_at_every_line(
+    jobs: list[ReadyJob], pollers: list[Poller], served: list[tuple[str, str, int, bool]]
+) -> None:
+    """The same pairs in the same order as the reference finds, whatever runs and whoever was served when."""
+    shares = Shares()
+    for tenant, key, position, over in served:
+        shares.begin(tenant, key)
+        shares.served(tenant, key, position)
+        if over:
+            shares.end(tenant, key)
+    queues: dict[Line, list[ReadyJob]] = defaultdict(list)
+    for number, each in enumerate(jobs):
+        queues[each.line].append(replace(each, position=number))
+    found = match([standing(queues.items(), shares)], pollers)
+    assert found == reference.match(queues.items(), pollers, shares)

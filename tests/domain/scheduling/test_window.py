@@ -1,15 +1,22 @@
 """The front of the queue in memory: bounded, in order, nothing lost and nothing twice, whatever is told late or twice."""
 
 import random
+import sys
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.scheduling.matching import Line
-from tests.domain.scheduling.simulation import Simulation
+from domain import ids
+from domain.scheduling.line import UNPLACED, Line, ReadyJob
+from domain.scheduling.matching import Poller
+from domain.scheduling.window import Window
+from tests.domain.scheduling import reference
+from tests.domain.scheduling.simulation import LINUX, Simulation
 
 BOUNDS: dict[str, Any] = {"jobs_max": 80, "line_jobs_max": 8}
 BOUND = 80 + 80 // 4
@@ -112,3 +119,57 @@ def test_a_view_that_is_behind_loses_nothing(answered: int) -> None:
     assert world.refill(0)
     world.catch_up()
     assert len(world.serve(0, 4)) == 4
+
+
+@given(seed=st.integers(0, 2**32), gateways=st.integers(1, 3))
+def test_what_stands_in_order_is_matched_as_if_every_line_were_looked_at(seed: int, gateways: int) -> None:
+    """In windows that live: after each change, with jobs whose commit is under way, the pairs are those of the reference."""
+    draw = random.Random(seed).randrange
+    compared = 0
+
+    def pairs(window: Window, pollers: Sequence[Poller], coming: Collection[ReadyJob] = ()) -> list[tuple[ReadyJob, Poller]]:
+        nonlocal compared
+        coming = [
+            ReadyJob(ids.derive("coming", compared, number), Line(*LINES[draw(len(LINES))]), UNPLACED, float(draw(9)))
+            for number in range(draw(4))
+        ]
+        queues: list[tuple[Line, Sequence[ReadyJob]]] = [(line, front.jobs) for line, front in window._fronts.items()]
+        for job in coming:
+            front = window._fronts.get(job.line)
+            if front is None or front.gap is None:
+                queues.append((job.line, (job,)))
+        pollers = [Poller(UUID(int=1), frozenset(), draw(4)), *pollers]
+        assert honest(window, pollers, coming) == reference.match(queues, pollers, window.shares)
+        compared += 1
+        return honest(window, pollers[1:])
+
+    honest = Window.pairs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Window, "pairs", pairs)
+        lived(seed, gateways)
+    assert compared > 0
+
+
+def test_a_match_costs_by_what_is_paired() -> None:
+    """With four hundred times as many repositories in line, one pairing looks at about as many of their turns."""
+
+    def looked_at(repositories: int) -> int:
+        world = Simulation(lambda _: 0)
+        for number in range(repositories):
+            world.queue(key=str(number))
+        window = world.gateways[0].window
+        window.pairs([Poller(UUID(int=1), frozenset(LINUX), 1)])  # the first one puts all that came in order
+        calls = 0
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            window.pairs([Poller(UUID(int=1), frozenset(LINUX), 1)])
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    assert looked_at(2000) <= looked_at(5) + 5

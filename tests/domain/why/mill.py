@@ -14,7 +14,8 @@ from domain.job.state import Acquired, Queued, Running, name
 from domain.run import commands as r
 from domain.scheduling import lanes
 from domain.scheduling.fair_share import Shares
-from domain.scheduling.matching import Line, Poller, ReadyJob, match, order
+from domain.scheduling.line import Line, ReadyJob
+from domain.scheduling.matching import Poller, match, order, standing
 from domain.why import Holder, JobWhy, Runner, RunWhy, Surroundings, why_job, why_run
 from tests.domain.machine import gathered, push
 from tests.domain.world import World, drive
@@ -95,7 +96,7 @@ class Mill:
         """Free slots take what fits, as a gateway would have it."""
         pollers = [Poller(each.id, frozenset(each.labels), each.slots - len(each.held)) for each in self.fleet() if each.takes_jobs]
         labels = {each.id: each for each in self.fleet()}
-        for job, poller in match(self.queues(), pollers, Shares()):
+        for job, poller in match([standing(self.queues(), Shares())], pollers):
             runner = labels[poller.runner]
             self.send(c.AcquireJob(job.job, runner.id, runner.name, runner.labels, 30, 120))
 
