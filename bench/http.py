@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+LATER_SECONDS = 0.1
 _json = msgspec.json.Encoder()
 
 
@@ -40,15 +41,22 @@ class Http:
         return await self.send("GET", path, b"")
 
     async def send(self, method: str, path: str, body: bytes) -> bytes:
-        """One request with its answer."""
+        """One request with its answer. What the server wants later (429) is sent again a little later; that time counts."""
+        status, answer = await self._once(method, path, body)
+        while status == 429:
+            await asyncio.sleep(LATER_SECONDS)
+            status, answer = await self._once(method, path, body)
+        if status >= 300:
+            raise HttpError(status, answer)
+        return answer
+
+    async def _once(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         while self._idle and self._idle[-1].transport.is_closing():
             self._idle.pop()  # the server does not keep an unused connection for ever
         connection = self._idle.pop() if self._idle else await self._open()
         status, answer = await connection.send(f"{method} {path}{self._rest}content-length: {len(body)}\r\n\r\n".encode() + body)
         self._idle.append(connection)
-        if status >= 300:
-            raise HttpError(status, answer)
-        return answer
+        return status, answer
 
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """A GET whose answer comes in pieces (with the marks of chunked encoding between them), until its end."""

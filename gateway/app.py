@@ -21,10 +21,11 @@ REST_BYTES_MAX = 2 * 1024 * 1024
 
 
 class App:
-    """Serves one gateway. rest: what is not in the table."""
+    """Serves one gateway. rest: what is not in the table. admit: raises the problem where no new work is let in now."""
 
-    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication) -> None:
+    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication, admit: Callable[[], None]) -> None:
         self._table = table
+        self._admit = admit
         self._rest = rest
         self._authentication = authentication
 
@@ -48,6 +49,8 @@ class App:
         route, params = found
         identity = await self._authenticated(scope)
         authorise(identity, route.least)
+        if route.starts_work:
+            self._admit()
         request = Request(scope, receive, identity, answer.request_id, params)
         try:
             await self._serve_route(route, request, answer)

@@ -17,6 +17,7 @@ from gateway.hub import Hub
 from gateway.leases import Leases
 from gateway.ports import Logs
 from gateway.ready_jobs import ReadyJobs
+from gateway.view_lag import ViewLag
 
 DUTY = (
     runner_pool.RunnerPaused,
@@ -31,17 +32,20 @@ ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut, e.JobSucceede
 class FanOut:
     """One per gateway."""
 
-    def __init__(self, handler: Handler, feed: Feed, *, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs) -> None:
+    def __init__(self, handler: Handler, feed: Feed, *, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs, lag: ViewLag) -> None:
         self._handler = handler
         self._feed = feed
         self._ready = ready
         self._leases = leases
         self._hub = hub
         self._logs = logs
+        self._lag = lag
         self._told: set[int] = set()
 
     def on_commit(self, events: tuple[Recorded, ...]) -> None:
         """A commit of this process."""
+        if events:
+            self._lag.hear(events[-1].position)
         self._leases.on_events(events)
         self._ready.on_events(events)
         for event in events:

@@ -135,7 +135,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body.
 
     stream: sends by itself instead of handle. sends: media types of what a stream sends. more_answers: what other statuses
-    than `status` mean.
+    than `status` mean. starts_work: refused while the views lag too far behind (gateway.view_lag).
     """
 
     method: str
@@ -151,6 +151,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     sends: tuple[str, ...] = ("text/event-stream",)
     parameters: tuple[Parameter, ...] = ()
     more_answers: Mapping[int, str] = {}
+    starts_work: bool = False
 
 
 class Table:

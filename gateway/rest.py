@@ -88,6 +88,8 @@ def add_hot(document: dict[str, Any], hot: Sequence[Route]) -> None:
         described.setdefault("parameters", []).extend(
             {"name": each.name, "in": each.place, "description": each.about, "schema": {"type": each.kind}} for each in route.parameters
         )
+        if route.starts_work:
+            described["responses"]["429"] = {"description": "The views lag too far behind; send it again after Retry-After"}
         described["responses"].update({str(status): {"description": meaning} for status, meaning in route.more_answers.items()})
         if route.body is not None:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema[id(route.body)]}}}

@@ -12,3 +12,6 @@ from projections.table import View
 from projections.tokens import TOKENS
 
 VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS)}
+
+SHOWING = (STATUS.name, QUEUE.name, DEADLINES.name)
+"""The views that people see runs by and that work goes on by: how far these lag behind the log is how far the server does."""

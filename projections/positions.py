@@ -132,6 +132,13 @@ async def place(connection: Connection, view: str) -> int | None:
     return found[0] if found else None
 
 
+async def shown(connections: Connections, views: Sequence[str]) -> int:
+    """The position that all of these views have reached; 0 where the database does not know one of them."""
+    async with connections() as connection:
+        cursor = await connection.execute("SELECT coalesce(views.place(v), 0) FROM unnest(%s::text[]) v", (list(views),), prepare=True)
+        return min([row[0] for row in await cursor.fetchall()], default=0)
+
+
 async def hold(connection: Connection, view: str) -> Place | None:
     """Where a view stands, held there until the transaction ends; None for one that the database does not know."""
     while True:

@@ -84,6 +84,7 @@ class Commands:
                 answers=StartedRuns,
                 status=202,
                 limit_bytes=TRIGGER_BYTES_MAX,
+                starts_work=True,
             ),
             Route(
                 method="POST",
@@ -96,7 +97,16 @@ class Commands:
                 status=202,
             ),
             *(
-                Route(method="POST", path=path, least="developer", summary=summary, handle=handle, answers=Rerunning, status=202)
+                Route(
+                    method="POST",
+                    path=path,
+                    least="developer",
+                    summary=summary,
+                    handle=handle,
+                    answers=Rerunning,
+                    status=202,
+                    starts_work=True,
+                )
                 for path, summary, handle in (
                     ("/api/v1/runs/{id}/rerun", "Run all jobs again", self.rerun_all),
                     ("/api/v1/runs/{id}/rerun-failed", "Run the jobs that failed, and what depends on them, again", self.rerun_failed),

@@ -1,8 +1,8 @@
 """The HTTP client of the verbs: JSON, lists with cursors, NDJSON and event streams that resume, on the standard library.
 
 The standard library, because a verb that only asks a question must start in a tenth of a second, and aiohttp alone takes
-longer to import. A connection per request, or per stream. It must never print, and never retry a command (POST): only
-reads and streams are asked again.
+longer to import. A connection per request, or per stream. It must never print, and never send a command (POST) again,
+unless the server says that it did nothing and wants it later (429): else only reads and streams are asked again.
 """
 
 import http.client
@@ -19,7 +19,7 @@ from gateway.cli.errors import CliError, from_problem
 API = "/api/v1"
 PIECE_BYTES = 64 * 1024
 PATIENCE_SECONDS = 30
-"""How long a stream may be broken before the verb gives up; the run goes on in any case."""
+"""How long a stream may be broken, or a server have too much to do, before the verb gives up; the run goes on in any case."""
 
 
 class ServerSent(msgspec.Struct, frozen=True):
@@ -117,6 +117,21 @@ class Client:
     def _open(
         self, method: str, path: str, *, timeout: float, body: bytes | None = None, accept: str = "application/json", headers: Any = ()
     ) -> "_Answer":
+        """The answer, for which a server that has too much to do is given time. Raises CliError."""
+        began = time.monotonic()
+        while True:
+            connection, response = self._send(method, path, timeout=timeout, body=body, accept=accept, headers=headers)
+            if response.status < 400:
+                return _Answer(connection, response)
+            content, later = response.read(), response.headers.get("Retry-After", "1")
+            connection.close()
+            if response.status != 429 or time.monotonic() - began > PATIENCE_SECONDS:
+                raise from_problem(response.status, _problem(content), f"{method} {path}")
+            time.sleep(int(later) if later.isdigit() else 1)  # as the server says
+
+    def _send(
+        self, method: str, path: str, *, timeout: float, body: bytes | None, accept: str, headers: Any
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._place, timeout=timeout)
         sent = {"Authorization": f"Bearer {self.token}", "Accept": accept, **dict(headers)}
@@ -124,17 +139,12 @@ class Client:
             sent["Content-Type"] = "application/json"
         try:
             connection.request(method, f"{self._prefix}{API}{path}", body=body, headers=sent)
-            response = connection.getresponse()
+            return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise CliError(
                 "API001", f"no answer from {self.url}", because=str(error) or type(error).__name__, help="ledgermill status"
             ) from error
-        if response.status >= 400:
-            content = response.read()
-            connection.close()
-            raise from_problem(response.status, _problem(content), f"{method} {path}")
-        return _Answer(connection, response)
 
 
 class _Answer:

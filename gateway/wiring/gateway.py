@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.refusals import Refusals
     from gateway.rest import Health
     from gateway.serving import Tls
+    from gateway.view_lag import ViewLag
     from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ async def gateway(parts: Parts) -> Gateway:
     )
     ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.look, restart)
     acquiring.ready = handler.ready = ready
-    fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs)
+    lag = _view_lag(parts)
+    fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs, lag=lag)
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
     protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms)
@@ -87,10 +89,10 @@ async def gateway(parts: Parts) -> Gateway:
             await logs.flush()
             await refusals.flush()
 
-    return Gateway(_app(parts, routes), quiesce, presence.left)
+    return Gateway(_app(parts, routes, lag), quiesce, presence.left)
 
 
-def _app(parts: Parts, routes: "list[Route]") -> "App":
+def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag") -> "App":
     """The application over the hot routes and those that only read, for whoever is known here."""
     from gateway.api.reads import Reading
     from gateway.api.routers import read_routers
@@ -102,7 +104,18 @@ def _app(parts: Parts, routes: "list[Route]") -> "App":
 
     reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
     authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock)
-    return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication)
+    return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication, lag.admit)
+
+
+def _view_lag(parts: Parts) -> "ViewLag":
+    """What knows how far the views are behind, at work."""
+    from gateway.view_lag import ViewLag
+    from projections import positions
+    from projections.catalogue import SHOWING
+
+    lag = ViewLag(lambda: positions.shown(parts.connections, SHOWING))
+    parts.agents.keep("view lag", lag.run)
+    return lag
 
 
 def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":

@@ -1,6 +1,8 @@
 """The HTTP API of a server under test, as a client without a library sees it."""
 
 import json
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,17 @@ class Api:
         return (self.data / "token").read_text().strip()
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """One request; raises urllib.error.HTTPError or OSError."""
+        """One request; raises urllib.error.HTTPError or OSError. While the server has too much to do (429), it is sent again."""
+        give_up_at = time.monotonic() + 60
+        while True:
+            try:
+                return self._once(method, path, body, headers)
+            except urllib.error.HTTPError as error:
+                if error.code != 429 or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(1)  # as Retry-After says
+
+    def _once(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Any:
         request = urllib.request.Request(
             self.url + path,
             method=method,
