@@ -90,6 +90,9 @@ class EventStore(Protocol):
     async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
         """The events of a stream with version > after, in order."""
 
+    async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
+        """Of what `load` gives only the events of these types. What else the stream holds costs its reader nothing."""
+
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """The next committed events with position > after, at most `limit`; None when there are none."""
 

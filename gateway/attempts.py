@@ -10,6 +10,8 @@ from gateway.tenant_log import TenantLog
 
 TERMINAL = (e.JobSucceeded, e.JobFailed, e.JobTimedOut, e.JobCancelled, e.JobSkipped)
 ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut)
+TOLD_BY = (e.JobCreated, e.JobAcquired, *ATTEMPT_ENDS, *TERMINAL)
+"""The few events of a job that say so; those of its heartbeats, steps and log may be tens of thousands."""
 
 
 class Attempts:
@@ -43,7 +45,12 @@ class Attempts:
 async def attempts_of(log: TenantLog, job: UUID) -> Attempts:
     """The attempts of a job; 404 where there is no such job."""
     attempts = Attempts()
-    attempts.apply(await log.load(job))
+    await catch_up(attempts, log, job)
     if not attempts.exists:
         raise problem(404, "job_not_found", f"there is no job {job}", hint="GET /api/v1/runs/{id}/jobs lists a run's jobs")
     return attempts
+
+
+async def catch_up(attempts: Attempts, log: TenantLog, job: UUID) -> None:
+    """Take in what the job's stream says now."""
+    attempts.apply(await log.load_only(job, TOLD_BY))

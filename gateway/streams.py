@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.envelope import Recorded
 from domain.ports import EventStore
 from gateway.api.shapes import event_json
-from gateway.attempts import Attempts, attempts_of
+from gateway.attempts import Attempts, attempts_of, catch_up
 from gateway.http import Request, Route, Send
 from gateway.hub import Follower, Hub
 from gateway.ports import Logs
@@ -120,7 +120,10 @@ class Streams:
     @staticmethod
     async def _catch_up(attempts: Attempts, follower: Follower, log: TenantLog, job: UUID) -> None:
         buffered = follower.take()
-        attempts.apply(buffered if buffered is not None else await log.load(job))
+        if buffered is None:
+            await catch_up(attempts, log, job)
+        else:
+            attempts.apply(buffered)
 
 
 def sent(events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:

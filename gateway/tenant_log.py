@@ -40,6 +40,10 @@ class TenantLog:
         """The events of a stream with version > after, in order; none where the stream is another tenant's."""
         return self.own(await self._store.load(stream, after))
 
+    async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
+        """Of what `load` gives only the events of these types."""
+        return self.own(await self._store.load_only(stream, types, after))
+
     async def head(self) -> int:
         """The position of the last event of the shard."""
         return await self._store.head()

@@ -44,6 +44,14 @@ class PostgresEventStore:
             UUID_OID,
             BIGINT_OID,
         )
+        self._load_only = _statement(
+            "load_only",
+            f"select {COLUMNS} from {table} where originator_id = $1 and originator_version > $2"  # noqa: S608 - see above
+            " and split_part(topic, '.v', 1) = any(string_to_array($3, ' ')) order by originator_version",
+            UUID_OID,
+            BIGINT_OID,
+            TEXT_OID,
+        )
         self._read = _statement(
             "read",
             f"select {COLUMNS} from {table} where notification_id >= coalesce((select max(notification_id)"  # noqa: S608 - see above
@@ -115,6 +123,12 @@ class PostgresEventStore:
     async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
         """See the port."""
         rows = await self._streams.fetch(self._load, (stream.bytes, bigint(after)))
+        return tuple([codec.recorded(*row) for row in rows])
+
+    async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
+        """See the port."""
+        names = " ".join([NAMES[each][0] for each in types])
+        rows = await self._streams.fetch(self._load_only, (stream.bytes, bigint(after), names.encode()))
         return tuple([codec.recorded(*row) for row in rows])
 
     async def read(self, after: int, limit: int = 1000) -> Page | None:

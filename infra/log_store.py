@@ -13,8 +13,10 @@ its event is committed.
 import asyncio
 import logging
 import zlib
+from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -22,9 +24,9 @@ from msgspec.structs import replace
 
 from commands.handle import Handler, Origin
 from domain.job.commands import Segment, StoreLogSegments
-from domain.job.events import LogSegmentStored
 from domain.log_records import Extent, as_text
 from domain.ports import Blobs, EventStore, StoreUnavailable
+from infra.log_index import LogIndex
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ PENDING_BYTES_MAX = 16 * 1024 * 1024
 RECENT_BYTES = 256 * 1024
 """So much of the text that is stored already stays in memory for readers that follow."""
 
+_first_line = attrgetter("first_line")
 GZIP = 31
 """`wbits` of zlib for the gzip form, whose header then holds no time: the same lines give the same digest."""
 
@@ -99,7 +102,7 @@ class LogStore:
 
     def __init__(self, handler: Handler, store: EventStore, blobs: Blobs, changed: Callable[[UUID], None]) -> None:
         self._handler = handler
-        self._store = store
+        self._index = LogIndex(store)
         self._blobs = blobs
         self._changed = changed
         self._open: dict[tuple[UUID, int], OpenLog] = {}
@@ -148,7 +151,8 @@ class LogStore:
     async def read(self, job: UUID, attempt: int, first: int = 1, last: int | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
         """Records first .. last (None: all that are there) in order, in pages of (number of the first, records)."""
         opened = self._open.get((job, attempt))
-        segments = list(opened.stored) if opened else await self._segments(job, attempt)
+        segments = opened.stored if opened else await self._index.segments(job, attempt)
+        segments = segments[max(0, bisect_right(segments, first, key=_first_line) - 1) :]
         chunks = list(opened.recent) if opened else []
         in_memory_from = chunks[0].first if chunks else None
         end = last if last is not None else 2**62
@@ -173,7 +177,7 @@ class LogStore:
         opened = self._open.get((job, attempt))
         pending = list(opened.pending) if opened else []
         found = []
-        for segment in list(opened.stored) if opened else await self._segments(job, attempt):
+        for segment in list(opened.stored if opened else await self._index.segments(job, attempt)):
             size = segment.text_bytes
             if size is None:
                 size = len(as_text((await self._chunk(segment)).body.splitlines()))
@@ -188,17 +192,9 @@ class LogStore:
         key = (fence.job, fence.attempt)
         opened = self._open.get(key)
         if opened is None:
-            stored = await self._segments(fence.job, fence.attempt)
-            opened = self._open.setdefault(key, OpenLog(fence, origin, stored))
+            stored = await self._index.segments(fence.job, fence.attempt)
+            opened = self._open.setdefault(key, OpenLog(fence, origin, list(stored)))
         return opened
-
-    async def _segments(self, job: UUID, attempt: int) -> list[Segment]:
-        """What events name, from the job's stream: the truth, also when no view has caught up."""
-        return [
-            Segment(data.segment, data.first_line, data.lines, data.bytes, data.sha256, data.text_bytes)
-            for data in (event.data for event in await self._store.load(job))
-            if isinstance(data, LogSegmentStored) and data.attempt == attempt
-        ]
 
     async def _chunk(self, segment: Segment) -> Chunk:
         packed = await self._blobs.get(segment.sha256)

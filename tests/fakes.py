@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.envelope import Recorded
+from domain.events import NAMES
 from domain.ports import Page, StoreUnavailable, StreamWrite, Tracking, TrackingConflict, VersionConflict
 from infra import codec
 from infra.codec import Stored
@@ -68,6 +69,11 @@ class MemoryEventStore:
         """See the port."""
         self._reachable()
         return tuple(self._streams.get(stream, ())[after:])
+
+    async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
+        """See the port."""
+        names = {NAMES[each][0] for each in types}
+        return tuple(event for event in await self.load(stream, after) if event.type in names)
 
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """See the port."""

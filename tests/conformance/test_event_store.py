@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from domain.ports import EventStore, StreamWrite, Tracking, TrackingConflict, VersionConflict
+from domain.job.events import HeartbeatRecorded, JobAcquired, JobStarted
+from domain.ports import EventStore, NewEvent, StreamWrite, Tracking, TrackingConflict, VersionConflict
 from infra.event_store import PostgresEventStore
 from tests.fakes import MemoryEventStore
-from tests.samples import heartbeat, stream, write
+from tests.samples import AT, heartbeat, meta, stream, write
 
 A, B, C = stream("a"), stream("b"), stream("c")
 
@@ -38,6 +39,17 @@ async def test_loads_a_stream_as_it_was_written(log: EventStore) -> None:
     assert await log.load(A) == done
     assert await log.load(A, after=2) == done[2:]
     assert await log.load(B) == ()
+
+
+async def test_loads_only_events_of_the_types_that_are_asked_for(log: EventStore) -> None:
+    """In order, after a version, with what `load` gives of them; where there is none, nothing."""
+    started = NewEvent(JobStarted(1, 1, AT), meta())
+    said = (started, heartbeat(1), started, heartbeat(2))
+    done = await log.append([StreamWrite(A, 0, said)])
+    assert await log.load_only(A, (HeartbeatRecorded,)) == (done[1], done[3])
+    assert await log.load_only(A, (HeartbeatRecorded, JobStarted), after=2) == done[2:]
+    assert await log.load_only(A, (JobAcquired,)) == ()
+    assert await log.load_only(B, (JobStarted,)) == ()
 
 
 async def test_refuses_a_version_that_is_taken(log: EventStore) -> None:
