@@ -233,6 +233,7 @@ class Agent:
             await job.run(starting)
         except Exception as error:  # noqa: BLE001 - whatever one job does must not end the others
             sys.stderr.write(f"job {job.message.name}: {type(error).__name__}: {error}\n")
+            await job.give_up()
         finally:
             job.over.set()
             if self.jobs.get(key) is job:

@@ -68,6 +68,12 @@ def outputs_of(job: JobState) -> dict[str, str]:
     return found
 
 
+def given_up(reporter: Reporter, spool: LogSpool) -> wire.Complete:
+    """The report of an attempt that the runner itself could not end: as of a runner that goes away, its job may be had by another."""
+    complete = wire.Complete(**reporter.fence, conclusion="cancelled", reason="runner_stopped", last_line=spool.received_through, result="")
+    return msgspec.structs.replace(complete, result=result_digest(complete))
+
+
 async def report(ended: Ending, reporter: Reporter, spool: LogSpool) -> str:
     """Send the lines that are left, then the outcome; returns the conclusion that stands. Raises LeaseLost, Rejected."""
     complete = wire.Complete(

@@ -25,7 +25,7 @@ from runner.job_state import JobState
 from runner.lease_keeper import Gateway, LeaseKeeper, Terms
 from runner.logs import LogSpool
 from runner.problems import LeaseLost, Rejected
-from runner.report import Reporter
+from runner.report import Reporter, until_answered
 from runner.spool import Left, Spool
 from runner.step_loop import StepLoop
 
@@ -155,6 +155,17 @@ class Job:
             if root is not None:
                 with suppress(OSError):
                     await asyncio.to_thread(workspace.remove, root)
+
+    async def give_up(self) -> None:
+        """The runner itself cannot go on: say so at once, or nobody would know before the end of the lease.
+
+        The server then gives the job to another attempt. It is said for as long as the lease lasts.
+        """
+        until = self.keeper.until if self.keeper is not None else self.until
+        message = ending.given_up(self.reporter, self.spool)
+        with suppress(LeaseLost, Rejected, TimeoutError):
+            async with asyncio.timeout_at(until):
+                await until_answered(lambda: self.host.client.complete(self.message.job, message))
 
     def keep_lease(self, cells: Cells) -> None:
         """From here on the lease is renewed, and the cells die with it."""

@@ -293,6 +293,25 @@ async def test_when_agent_and_guardian_are_killed_the_next_life_ends_the_orphans
         await until_gone(bench.work, 5)
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_a_job_that_the_runner_cannot_end_is_told_at_once(bench: Any, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    """Not with the next poll, which may be a minute away where another slot is free; and the runner goes on with its other work."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a mistake of the runner")
+
+    message, following = job("echo one"), job("echo two")
+    async with bench.agent(slots=slots):
+        with monkeypatch.context() as patched:
+            patched.setattr("runner.step_loop.StepLoop.run", broken)
+            await bench.gateway.put(message)
+            report = await bench.gateway.ended(message.job)
+        assert (report.conclusion, report.reason) == ("cancelled", "runner_stopped")
+        await bench.gateway.put(following)
+        assert (await bench.gateway.ended(following.job)).conclusion == "success"
+    assert not (bench.work / "jobs" / message.job.hex).exists()
+
+
 def parent(entry: Path) -> int:
     """The parent of a process, 0 for one that is gone."""
     try:
