@@ -8,6 +8,7 @@ import pytest
 from commands.handle import Origin
 from domain import ids
 from domain.job import commands as c
+from domain.repository_commands import SetWorkflowEnabled
 from domain.run import commands as r
 from tests.domain.machine import Machine
 from tests.domain.world import World, drive
@@ -26,7 +27,7 @@ def test_a_command_of_another_tenant_is_answered_as_if_there_were_nothing() -> N
         machine.run: (lambda run: r.CancelRun(run, "by a stranger"), lambda run: r.RerunRun(run, "all")),
         job: (lambda job: c.CancelJob(job, "by a stranger"), lambda job: c.AcquireJob(job, NOBODY, "r", ("linux",), 30, 120)),
         world.runners[0]: (lambda runner: r.NoteRunner(runner, "drain"), lambda runner: r.ClaimSlots(runner, 1, 0)),
-        machine.state.facts.workflow: (lambda workflow: r.SetWorkflowEnabled(workflow, enabled=False),),
+        machine.state.facts.workflow: (lambda workflow: SetWorkflowEnabled(workflow, enabled=False),),
     }
     known = len(world.log)
     for stream, commands in asked.items():
