@@ -1,6 +1,7 @@
 """What the gateway needs from infra beyond the shared ports."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -16,8 +17,8 @@ class Logs(Protocol):
     async def accept(self, fence: StoreLogSegments, origin: Origin, first: int, count: int, body: bytes) -> tuple[int, int]:
         """Take lines of a live attempt; returns (received_through, stored_through)."""
 
-    async def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> tuple[int, tuple[Segment, ...]]:
-        """Put what is open into the blob store; returns (received_through, segments still to be named).
+    def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> AbstractAsyncContextManager[tuple[int, tuple[Segment, ...]]]:
+        """Put what is open into the blob store; gives (received_through, segments still to be named, within the block).
 
         last_line: how many lines the runner says there are.
         """

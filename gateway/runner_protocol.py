@@ -155,34 +155,38 @@ class RunnerProtocol:
     async def complete(self, request: Request, body: wire.Complete) -> Reply:
         """How the attempt ended; answered after its log is stored and its event is committed."""
         fence = fenced(c.StoreLogSegments, request, body, segments=())
-        segments: tuple[c.Segment, ...] = ()
         live = await self._is_live(request.identity.tenant, fence)
         honest = body.result == result_digest(body)
         if live and not honest:
             refusal = Refusal("wrong_digest", "the report's digest is not that of its facts", state="reported")
             await self._refusals.record(self._origin(request, body.runner), "ReportAttempt", str(request.params[0]), refusal)
             raise problem(422, refusal.code, refusal.message, hint="see runner.effects.result_digest")
-        if live:
-            received, segments = await self._logs.seal(fence, self._origin(request, body.runner), body.last_line)
+        if not live:
+            # A late one is stale, and with a wrong digest never the repeat of what was accepted.
+            await self._end(request, body, (), body.result if honest else "")
+            return answer(wire.Completed(conclusion=body.conclusion))
+        async with self._logs.seal(fence, self._origin(request, body.runner), body.last_line) as (received, segments):
             if received < body.last_line:
                 message = f"the log has {body.last_line} lines, the gateway has {received} of them"
                 raise problem(409, "logs_missing", message, hint=f"send the lines from {received + 1} on, then complete again")
+            await self._end(request, body, segments, body.result)
+            self._logs.close(request.params[0], body.attempt)
+        return answer(wire.Completed(conclusion=body.conclusion))
+
+    async def _end(self, request: Request, body: wire.Complete, segments: tuple[c.Segment, ...], result: str) -> None:
         command = fenced(
             c.ReportAttempt,
             request,
             body,
             conclusion=body.conclusion,
             reason=body.reason,
-            result=body.result if honest else "",  # a late one is stale, and never the repeat of what was accepted
+            result=result,
             outputs=body.outputs,
             failed_step=body.failed_step,
             message=body.message,
             segments=segments,
         )
         await self._handle(command, request, body.runner)
-        if live:
-            self._logs.close(request.params[0], body.attempt)
-        return answer(wire.Completed(conclusion=body.conclusion))
 
     async def _handle(self, command: Any, request: Request, runner: UUID) -> Outcome:
         origin = self._origin(request, runner)

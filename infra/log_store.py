@@ -16,6 +16,7 @@ import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from operator import attrgetter
 from uuid import UUID
 
@@ -128,18 +129,21 @@ class LogStore:
             self._plan_flush(opened)
         return opened.received_through, opened.stored_through
 
-    async def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> tuple[int, tuple[Segment, ...]]:
-        """The attempt ends: put what is open into the blob store; returns (received_through, segments still to be named).
+    @asynccontextmanager
+    async def seal(self, fence: StoreLogSegments, origin: Origin, last_line: int) -> AsyncIterator[tuple[int, tuple[Segment, ...]]]:
+        """The attempt ends: put what is open into the blob store; gives (received_through, segments still to be named).
 
-        last_line: how many lines the runner says there are; where there is none, nothing is looked for. The caller names the
-        segments in ReportAttempt and calls `close` after its commit.
+        last_line: how many lines the runner says there are; where there is none, nothing is looked for. Within the block the
+        caller names the segments in ReportAttempt and calls `close` after its commit; so long nobody else names them, or
+        their event would come after the end, and be refused as a stale write of a runner that did nothing wrong.
         """
         if last_line == 0 and (fence.job, fence.attempt) not in self._open:
-            return 0, ()
+            yield 0, ()
+            return
         opened = await self._opened(fence, origin)
         async with opened.lock:
             segment = await self._put(opened)
-        return opened.received_through, (segment,) if segment else ()
+            yield opened.received_through, (segment,) if segment else ()
 
     def close(self, job: UUID, attempt: int) -> None:
         """The attempt is over and its segments are named by events; forget what is in memory."""

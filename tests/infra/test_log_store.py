@@ -164,11 +164,28 @@ async def out_of_space(content: bytes) -> str:
 async def test_sealing_twice_gives_the_same_segment(world: World) -> None:
     """A completion that is sent again names the same blob under the same number."""
     await world.send(1, 5)
-    first = await world.logs.seal(FENCE, ORIGIN, 5)
-    assert await world.logs.seal(FENCE, ORIGIN, 5) == first
-    assert await world.logs.seal(FENCE, ORIGIN, 0) == first
-    assert first[0] == 5
-    assert [(segment.segment, segment.lines) for segment in first[1]] == [(1, 5)]
+    given = []
+    for last_line in (5, 5, 0):
+        async with world.logs.seal(FENCE, ORIGIN, last_line) as sealed:
+            given.append(sealed)
+    received, segments = given[0]
+    assert given == [given[0]] * 3
+    assert (received, [(segment.segment, segment.lines) for segment in segments]) == (5, [(1, 5)])
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_lines_that_a_report_names_are_named_by_nobody_else(world: World, *, ended: bool) -> None:
+    """Their time to be stored comes while the report is under way. Where that fails, they are stored as ever."""
+    await world.send(1, 5)
+    async with world.logs.seal(FENCE, ORIGIN, 5):
+        flushing = asyncio.ensure_future(world.logs.flush())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not world.jobs.committed.is_set()
+        if ended:
+            world.logs.close(JOB, 1)
+    await flushing
+    assert world.jobs.committed.is_set() is not ended
 
 
 async def test_another_process_reads_and_continues_what_is_stored(world: World) -> None:
