@@ -8,6 +8,8 @@ from functools import lru_cache
 from hashlib import sha1
 from uuid import UUID
 
+import msgspec
+
 NAMESPACE = UUID("8a6e0804-2bd0-4672-b79d-d97027f9071a")
 """The root of all names, fixed for ever: changing it would rename every stream of every store."""
 
@@ -17,11 +19,14 @@ _ROOT = NAMESPACE.bytes
 def derive(*parts: object) -> UUID:
     """The id of what `parts` name. Parts are joined by U+001F, which none of them may hold.
 
-    It is uuid5 of the namespace, spelled out: a busy server derives some ten thousand ids a second, and this takes two thirds
-    of the time.
+    It is uuid5 of the namespace, spelled out: a busy server derives some ten thousand ids a second, and msgspec reads and
+    writes ids in half of the time that their own class takes.
     """
-    name = "\x1f".join(map(str, parts)).encode()
-    return UUID(bytes=sha1(_ROOT + name, usedforsecurity=False).digest()[:16], version=5)
+    name = "\x1f".join([msgspec.to_builtins(part) if type(part) is UUID else str(part) for part in parts]).encode()
+    digest = bytearray(sha1(_ROOT + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # variant of RFC 9562
+    return msgspec.convert(digest, UUID)
 
 
 def tenant_id(name: str) -> UUID:

@@ -9,11 +9,12 @@ Subject: prefix.events.SHARD.TENANT.STREAM_TYPE.EVENT_TYPE, e.g. `ledgermill.eve
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from typing import cast
 from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
 from nats.js.api import Header
@@ -40,7 +41,10 @@ STREAM_TYPES = {
     "domain.workflow_file": "workflow",
     "domain.audit": "audit",
 }
+MSG_ID = Header.MSG_ID.value
 _encode = msgspec.json.Encoder().encode
+_text = cast("Callable[[UUID], str]", msgspec.to_builtins)
+"""An id as text, in half of the time that its own class takes."""
 
 
 class Bridge:
@@ -150,26 +154,30 @@ def stream_type(event_type: str) -> str:
 
 def headers(names: Names, event: Recorded) -> dict[str, str]:
     """CloudEvents 1.0 in binary mode; the extensions carry the rest of the envelope."""
-    meta, identity = event.meta, str(event.id)
-    extensions = {
-        "ce-tenant": _on_one_line(meta.tenant),
-        "ce-actor": _on_one_line(meta.actor),
-        "ce-commandid": meta.command,
-        "ce-causationid": meta.cause,
-        "ce-correlationid": meta.correlation,
-    }
-    return {
-        Header.MSG_ID.value: identity,
+    meta, identity = event.meta, _text(event.id)
+    found = {
+        MSG_ID: identity,
         "ce-specversion": "1.0",
         "ce-id": identity,
         "ce-source": f"/ledgermill/shards/{names.shard}",
         "ce-type": f"{_on_one_line(event.type)}.v{event.schema}",
-        "ce-subject": str(event.stream),
+        "ce-subject": _text(event.stream),
         "ce-time": meta.at.isoformat(),
         "ce-position": str(event.position),
         "ce-streamversion": str(event.version),
         "content-type": "application/json",
-    } | {name: str(value) for name, value in extensions.items() if value}
+    }
+    if meta.tenant:
+        found["ce-tenant"] = _on_one_line(meta.tenant)
+    if meta.actor:
+        found["ce-actor"] = _on_one_line(meta.actor)
+    if meta.command is not None:
+        found["ce-commandid"] = _text(meta.command)
+    if meta.cause is not None:
+        found["ce-causationid"] = _text(meta.cause)
+    if meta.correlation is not None:
+        found["ce-correlationid"] = _text(meta.correlation)
+    return found
 
 
 @lru_cache
