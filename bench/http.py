@@ -4,6 +4,7 @@ The machine is shared between the load and what is measured, so a comfortable cl
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 LATER_SECONDS = 0.1
+IDLE_SECONDS = 2.0
 _json = msgspec.json.Encoder()
 
 
@@ -51,10 +53,9 @@ class Http:
         return answer
 
     async def _once(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        while self._idle and self._idle[-1].transport.is_closing():
-            self._idle.pop()  # the server does not keep an unused connection for ever
-        connection = self._idle.pop() if self._idle else await self._open()
+        connection = self._used_lately() or await self._open()
         status, answer = await connection.send(f"{method} {path}{self._rest}content-length: {len(body)}\r\n\r\n".encode() + body)
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
         return status, answer
 
@@ -76,6 +77,15 @@ class Http:
         finally:
             writer.close()
 
+    def _used_lately(self) -> "_Connection | None":
+        """A connection that was used a moment ago. Unused for longer, the server may close it just when a request is on its way."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing() and time.monotonic() - connection.idle_since < IDLE_SECONDS:
+                return connection
+            connection.transport.close()
+        return None
+
     async def _open(self) -> "_Connection":
         _, connection = await asyncio.get_running_loop().create_connection(_Connection, self._host, self._port)
         self._all.append(connection)
@@ -91,6 +101,7 @@ class _Connection(asyncio.Protocol):
     """One connection, one request at a time. Answers carry a content-length."""
 
     transport: asyncio.Transport
+    idle_since = 0.0
 
     def __init__(self) -> None:
         self._received = b""

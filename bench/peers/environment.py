@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.place import ROOT
 
 PEERS = ROOT / "bench" / "peers"
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 600
 
 
 class PeerMissingError(Exception):

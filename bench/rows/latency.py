@@ -8,6 +8,7 @@ half millisecond. The reference is a bare message from publisher to push consume
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from uuid import UUID, uuid4
@@ -19,7 +20,9 @@ from bench import samples
 from bench.harness import Figures, Goal, Row, alternate, judge, percentile
 from bench.place import Place
 from domain.ports import Feed
+from infra.append_call import StoredRow
 from infra.connections import connect, session_name
+from infra.direct import Direct, Statement
 from infra.event_store import PostgresEventStore
 from infra.feed import PostgresFeed
 from infra.jetstream import Names
@@ -39,7 +42,7 @@ LOOK_SECONDS = 0.0005
 REST_SECONDS = 0.003
 GRACE_SECONDS = 20.0
 BARE = "bare publish to consumer"
-POSITION = "select position from views.view_positions where view = %s and shard = 0"
+PLACE = Statement(b"place", b"select views.place('%b')" % STATUS.name.encode())
 Seen = dict[UUID, float]
 """When each event's append began, or when it arrived; by stream, of which each event has its own."""
 
@@ -135,27 +138,29 @@ async def _view(store: PostgresEventStore, feed: PostgresFeed, produce: Produce)
     await projector.prepare()
     waiting = Waiting()
     connection = await connect(store.database_url, session_name("bench"))
+    place, committed = Direct(connection), deque[StoredRow]()
 
-    async def look(after: int) -> None:
+    async def look() -> None:
         """Note the events of the log, in their order, as the view's position passes them."""
         while True:
-            cursor = await connection.execute(POSITION, (STATUS.name,), prepare=True)
-            found = await cursor.fetchone()
-            if found is not None and found[0] > after:
-                now = time.perf_counter()
-                _, rows = await store.rows(after, found[0] - after)
-                waiting.seen.update({row[1]: now for row in rows if row[0] <= found[0]})
-                waiting.note(())
-                after = found[0]
+            ((position,),) = await place.run(PLACE)
+            arrived = []
+            while committed and committed[0][0] <= position:
+                arrived.append(committed.popleft()[1])
+            if arrived:
+                waiting.note(arrived)
             await asyncio.sleep(LOOK_SECONDS)  # a view tells nobody that it has moved
 
     tasks = [asyncio.create_task(projector.run())]
     try:
         if not await positions.wait(_lent(connection), STATUS.name, await store.head(), GRACE_SECONDS):
             raise TimeoutError("the view does not catch up")
-        tasks.append(asyncio.create_task(look(await store.head())))
+        store.committed.append(committed.extend)
+        tasks.append(asyncio.create_task(look()))
         return _figures(await produce(store, waiting), waiting.seen)
     finally:
+        if committed.extend in store.committed:
+            store.committed.remove(committed.extend)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
