@@ -111,13 +111,14 @@ class Unit:
         """Take in the events; then the decision's own commands, then what the process managers make of the events."""
         first = stream.version + len(stream.pending) + 1
         stream = self._add(stream, tuple(NewEvent(event, meta) for event in decision.events))
-        # A decision without an event of its own hands on what caused it.
-        caused = replace(meta, command=None, cause=ids.event_id(stream.id, first)) if decision.events else meta
-        for command in decision.commands:
-            await self._decide(command, caused, follows=True)
+        if decision.commands:
+            # A decision without an event of its own hands on what caused it.
+            caused = replace(meta, command=None, cause=ids.event_id(stream.id, first)) if decision.events else meta
+            for command in decision.commands:
+                await self._decide(command, caused, follows=True)
         for number, event in enumerate(decision.events, first):
             for command in reactions.in_commit(stream.state, event):
-                await self._decide(command, replace(caused, cause=ids.event_id(stream.id, number)), follows=True)
+                await self._decide(command, replace(meta, command=None, cause=ids.event_id(stream.id, number)), follows=True)
 
     async def _stream(self, kind: str, stream_id: UUID, *, opening: bool) -> Stream:
         if stream_id not in self.touched:

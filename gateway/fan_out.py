@@ -26,6 +26,8 @@ DUTY = (
     runner_pool.RunnerRetired,
     runner_pool.RunnerRegistered,
 )
+UNHEARD = frozenset({e.StepStarted, e.StepCompleted, e.HeartbeatRecorded})
+"""Most of all events, and none that moves a job, a lease or a runner."""
 ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut, e.JobSucceeded, e.JobCancelled)
 
 
@@ -46,6 +48,7 @@ class FanOut:
         """A commit of this process."""
         if events:
             self._lag.hear(events[-1].position)
+        events = tuple([event for event in events if type(event.data) not in UNHEARD])
         self._leases.on_events(events)
         self._ready.on_events(events)
         for event in events:
