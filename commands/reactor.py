@@ -19,6 +19,7 @@ from domain.ports import EventStore, Feed, Page, StoreUnavailable, StreamUnreada
 from domain.run.followers import FOLLOWED
 
 AGENT = "reactor"
+REACTED_TO = (*reactions.AFTERWARDS, *FOLLOWED)
 ACTOR = "system"
 RETRY_SECONDS = 0.5
 POSITION_EVENTS_MAX = 5000
@@ -54,7 +55,7 @@ class Reactor:
         for event in page.events:
             if isinstance(event.data, Unreadable):
                 self._hold(event, f"this version cannot read {event.type}.v{event.schema}")
-            elif isinstance(event.data, (*reactions.AFTERWARDS, *FOLLOWED)):
+            elif isinstance(event.data, REACTED_TO):
                 try:
                     await self._carry_out(event)
                 except StreamUnreadable as error:
