@@ -179,7 +179,7 @@ async def settle(readers: tuple[PipeReader, ...]) -> None:
     What it left running may hold the pipes open for ever: they are not waited for once they fall silent, but read on in
     the background, so that what runs on is not stopped by a full pipe.
     """
-    waiting = {reader.ended for reader in readers}
+    waiting = {reader.ended for reader in readers if not reader.ended.done()}
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + LATE_SECONDS
     while waiting and loop.time() < give_up_at:

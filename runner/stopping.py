@@ -12,7 +12,6 @@ from runner.executors.port import CellLost, Process
 
 INT_SECONDS = 7.5
 TERM_SECONDS = 2.5
-FOREVER_SECONDS = 10 * 365 * 86400.0
 
 Stopped = Literal["timeout", "cancelled"]
 
@@ -58,24 +57,26 @@ async def supervise(
     ended = asyncio.ensure_future(process.wait())
     asked = asyncio.ensure_future(cancellation.asked.wait())
     forced = asyncio.ensure_future(cancellation.forced.wait())
-    limit = asyncio.ensure_future(asyncio.sleep(limit_seconds if limit_seconds is not None else FOREVER_SECONDS))
-    watched: set[asyncio.Future[Any]] = {ended, asked, forced, limit}
+    watched: set[asyncio.Future[Any]] = {ended, asked, forced}
+    now = asyncio.get_running_loop().time
+    ends_at = None if limit_seconds is None else now() + limit_seconds
     stopped: Stopped | None = None
     try:
         while stopped is None:
-            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            left = None if ends_at is None else ends_at - now()
+            done, _ = await asyncio.wait(watched, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 break
-            if limit.done():
+            if ends_at is not None and now() >= ends_at:
                 stopped = "timeout"
-            elif forced.done() or not goes_on():
+            elif done and (forced.done() or not goes_on()):
                 stopped = "cancelled"
-            watched.discard(asked)
+            watched -= done
         if stopped is not None:
             await descend(process, ended, forced)
         return await ended, stopped
     finally:
-        for future in (asked, forced, limit, ended):
+        for future in (asked, forced, ended):
             future.cancel()
 
 

@@ -36,9 +36,9 @@ class GuardedProcess:
         self.spawned: asyncio.Future[int] = loop.create_future()
         self.exited: asyncio.Future[int] = loop.create_future()
 
-    async def wait(self) -> int:
+    def wait(self) -> asyncio.Future[int]:
         """See Process."""
-        return await asyncio.shield(self.exited)
+        return asyncio.shield(self.exited)
 
     def signal(self, number: int) -> None:
         """See Process."""

@@ -4,6 +4,7 @@ An adapter is held to `tests/conformance/executor`. It must never leave a proces
 session, not when the agent is killed, not when the lease ends while the agent hangs.
 """
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -32,7 +33,7 @@ class Process(Protocol):
     stderr: int
     pid: int
 
-    async def wait(self) -> int:
+    def wait(self) -> Awaitable[int]:
         """The exit code, or minus the signal's number. Raises CellLost. Says nothing about children that still run."""
         ...
 
