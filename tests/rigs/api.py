@@ -20,26 +20,26 @@ class Api:
         """The administrator's token of the data directory."""
         return (self.data / "token").read_text().strip()
 
-    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """One request; raises urllib.error.HTTPError or OSError. While the server has too much to do (429), it is sent again."""
-        give_up_at = time.monotonic() + 60
-        while True:
-            try:
-                return self._once(method, path, body, headers)
-            except urllib.error.HTTPError as error:
-                if error.code != 429 or time.monotonic() > give_up_at:
-                    raise
-            time.sleep(1)  # as Retry-After says
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, seconds: float = 30) -> Any:
+        """One request, answered within so many seconds; raises urllib.error.HTTPError or OSError.
 
-    def _once(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Any:
+        While the server has too much to do (429), it is sent again.
+        """
         request = urllib.request.Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        give_up_at = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=seconds) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 429 or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(1)  # as Retry-After says
 
     def lines(self, path: str) -> list[Any]:
         """One request whose answer is a JSON object a line."""

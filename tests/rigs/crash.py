@@ -31,6 +31,8 @@ RUNS_PER_SECOND = 10
 SLOTS = 80
 JOB_SECONDS = 5
 IN_FLIGHT_MIN = 60
+VERIFY_SECONDS_MAX = 600.0
+"""How long the fold of a whole campaign's log may take."""
 LOAD_SECONDS_MAX = 30.0
 """How many jobs are to be in flight before a crash, and how long to wait for them."""
 QUIET_SECONDS_MAX = 90.0
@@ -249,7 +251,7 @@ def check(server: Api) -> list[str]:
     command = [LEDGERMILL, "check", "--server", server.url, "--token-file", str(server.data / "token")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     problems = [] if done.returncode == 0 and "every invariant holds" in done.stderr else [(done.stdout + done.stderr)[-2000:]]
-    verified = server.call("POST", f"/api/v1/runs/{run}/replay", {"scope": "store"})
+    verified = server.call("POST", f"/api/v1/runs/{run}/replay", {"scope": "store"}, seconds=VERIFY_SECONDS_MAX)
     return problems + [f"a view is not its fold: {difference}" for difference in verified["differences"][:20]]
 
 
