@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api import deeds
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, bad_cursor, least, listing, page, read_cursor, respond
+from gateway.api.replay import queue_at
 from gateway.problems import problem
 from projections import fleet, parking, positions
 from projections.audit import AUDIT_TABLE
@@ -83,7 +84,14 @@ def overview_routes() -> APIRouter:
     @router.get(
         "/queue", summary="What waits for a runner, in the order of the turns, why, and for how long", openapi_extra=least("viewer")
     )
-    async def queue(request: Request, reads: Mine, at_least: AtLeast = None) -> Response:
+    async def queue(
+        request: Request,
+        reads: Mine,
+        at_least: AtLeast = None,
+        at: Annotated[str | None, Query(description="As it stood at this position or time: the jobs that waited, and the runners.")] = None,
+    ) -> Response:
+        if at is not None:
+            return respond(await queue_at(reads, at))
         await reads.reached(at_least, "queue", "runners", "status", "holds", "repositories")
         async with reads.connections() as connection:
             lines = await fleet.waiting(connection, reads.tenant)

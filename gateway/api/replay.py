@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from domain import invariants
 from domain.envelope import Recorded
+from domain.job.events import JobAcquired
 from gateway.api.reads import Mine, Reads, least, respond
 from gateway.api.runs import run_id
 from gateway.api.shapes import grouped, job_shape, run_shape
@@ -17,11 +18,14 @@ from gateway.problems import problem
 from projections.catalogue import VIEWS
 from projections.parking import ParkedStream
 from projections.run_history import run_history
-from projections.state import RunState, run_state, until
+from projections.state import QueueFold, QueueState, RunState, run_state, until
 from projections.verify import Difference, Verification, verify_run, verify_store
 
 STORE_POSITIONS_MAX = 200_000
 """Up to this size the whole store is proved along with a run: it takes about two seconds."""
+
+QUEUE_PAGE = 10_000
+"""So many events are folded at once on the way to a moment of the queue."""
 
 Scope = Literal["run", "store"]
 
@@ -69,9 +73,8 @@ def replay_routes() -> APIRouter:
 
     @router.get("/{run}/state", summary="The run as it stood at a position or time, by default now", openapi_extra=least("viewer"))
     async def state(reads: Mine, run: str, at: str | None = None) -> Response:
-        events = await history(reads, await run_id(reads, run))
-        position, instant = point(at)
-        return respond(shown(run_state(until(events, position=position, at=instant)), reads.public_url))
+        identity = await run_id(reads, run)
+        return respond(shown(await state_at(reads, identity, at), reads.public_url))
 
     @router.post(
         "/{run}/replay",
@@ -92,6 +95,37 @@ def replay_routes() -> APIRouter:
 async def history(reads: Reads, run: UUID) -> list[Recorded]:
     """All events of a run up to now."""
     return await run_history(reads.log, run, await reads.log.head())
+
+
+async def state_at(reads: Reads, run: UUID, at: str | None) -> RunState:
+    """A run at a position or time, with the runners that had held a job of it by then."""
+    position, instant = await moment(reads, at)
+    events = until(await history(reads, run), position=position, at=instant)
+    runners = dict.fromkeys(event.data.runner for event in events if isinstance(event.data, JobAcquired))
+    beside = [event for runner in runners for event in await reads.log.load(runner)]
+    events += until(beside, position=position, at=instant)
+    return run_state(sorted(events, key=lambda event: event.position))
+
+
+async def queue_at(reads: Reads, at: str) -> QueueState:
+    """The tenant's queue at a position or time: the log is folded from its beginning, some 200,000 events a second."""
+    position, instant = await moment(reads, at)
+    fold, after = QueueFold(), 0
+    while True:
+        found = await reads.log.page(after, QUEUE_PAGE)
+        fold.apply(until(found.events, position=position, at=instant))
+        after = found.through
+        late = position is not None and after >= position
+        if late or not found.more or (instant is not None and found.events and found.events[-1].meta.at > instant):
+            return fold.state()
+
+
+async def moment(reads: Reads, at: str | None) -> tuple[int | None, datetime | None]:
+    """A position or an instant of the past; 422 for one that the log has not reached."""
+    position, instant = point(at)
+    if position is not None and position > (head := await reads.log.head()):
+        raise problem(422, "point_ahead", f"position {position} is in the future: the log ends at {head}", hint="leave `at` out for now")
+    return position, instant
 
 
 def point(at: str | None) -> tuple[int | None, datetime | None]:
@@ -120,6 +154,10 @@ def shown(state: RunState, base_url: str) -> dict[str, Any]:
         "run": run_shape(state.run, base_url) if state.run else None,
         "jobs": [job_shape(job, *by_job[job.id]) for job in state.jobs],
         "attempts": state.attempts,
+        "leases": state.leases,
+        "queue": state.queue,
+        "runners": state.runners,
+        "logs": state.logs,
         "parked": state.parked,
     }
 

@@ -12,7 +12,7 @@ import click
 from gateway.cli import render
 from gateway.cli.client import Client
 from gateway.cli.connect import connected
-from gateway.cli.errors import Exit
+from gateway.cli.errors import Exit, usage
 from gateway.cli.events import one_line
 from gateway.cli.logs import moment
 from gateway.cli.options import Target, json_option, run_argument, target_options
@@ -23,20 +23,22 @@ Json = dict[str, Any]
 
 
 @click.command()
-@click.option("--at", default=None, metavar="POSITION|TIME", help="The state at this point.")
-@click.option("--diff", is_flag=True, help="What changed between that point (the beginning) and now.")
+@click.option("--at", "points", multiple=True, metavar="POSITION|TIME", help="The state at this point; twice with --diff.")
+@click.option("--diff", is_flag=True, help="What changed between two points: from --at (the beginning) to the second --at (now).")
 @click.option("--verify", is_flag=True, help="Fold everything anew, compare with the views, prove the invariants.")
 @json_option
 @run_argument
 @target_options
-def replay(*, target: Target, run: str, at: str | None, diff: bool, verify: bool, as_json: bool) -> int:
+def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, verify: bool, as_json: bool) -> int:
     """Rebuild RUN from its events."""
+    if len(points) > (2 if diff else 1):
+        raise usage(f"--at is given {len(points)} times", "one point shows the state, two with --diff what changed between them")
     with connected(target) as client:
         found = find_run(client, run)
         if verify:
             return _verify(client, found, as_json=as_json)
-        if at is not None or diff:
-            _state(client, found, at, diff=diff, as_json=as_json)
+        if points or diff:
+            _state(client, found, points, diff=diff, as_json=as_json)
             return Exit.OK
         events = list(client.lines(f"/runs/{found['id']}/events"))
     if as_json:
@@ -78,25 +80,40 @@ def difference(each: Json) -> str:
     return render.safe(f"{each['view']}{column} of {each['key']}: the view says {each['stored']!r}, the events say {each['rebuilt']!r}")
 
 
-def _state(client: Client, run: Json, at: str | None, *, diff: bool, as_json: bool) -> None:
-    point = at
-    if at is not None and not at.isdigit():
-        when = moment(at)
-        point = when.isoformat() if when else None
-    then: Json = client.get(f"/runs/{run['id']}/state", at=point if point is not None else 0)
+def _state(client: Client, run: Json, points: tuple[str, ...], *, diff: bool, as_json: bool) -> None:
+    at = points[0] if points else "0"
+    then: Json = client.get(f"/runs/{run['id']}/state", at=_point(at))
     if not diff and as_json:
         render.print_json(then)
         return
     if not diff:
-        click.echo(describe(then["run"], then["jobs"]) if then["run"] else f"the run did not exist at {at}")
+        click.echo(_described(then) if then["run"] else f"the run did not exist at {at}")
         return
-    now: Json = client.get(f"/runs/{run['id']}/state")
+    later = {"at": _point(points[1])} if len(points) > 1 else {}
+    now: Json = client.get(f"/runs/{run['id']}/state", **later)
     changes = list(changed(then, now))
     if as_json:
         render.print_json([{"path": path, "then": old, "now": new} for path, old, new in changes])
         return
     for path, old, new in changes:
         click.echo(render.safe(f"{path}: {old!r} -> {new!r}"))
+
+
+def _point(at: str) -> str:
+    when = None if at.isdigit() else moment(at)
+    return when.isoformat() if when else at
+
+
+def _described(state: Json) -> str:
+    """The run and its jobs as ever, then who held which lease, what waited, and how far the logs were."""
+    names = {job["id"]: job["name"] for job in state["jobs"]}
+    lines = [describe(state["run"], state["jobs"])]
+    lines += [
+        f"lease {each['epoch']} of {names[each['job_id']]}: {each['runner_name']} until {each['expires_at']}" for each in state["leases"]
+    ]
+    lines += [f"queued: {names[row['job_id']]} for {', '.join(row['labels'])} since {row['since']}" for row in state["queue"]]
+    lines += [f"log of {names[log['job_id']]}, attempt {log['attempt']}: {log['lines']} lines stored" for log in state["logs"]]
+    return "\n".join(lines)
 
 
 def changed(then: Any, now: Any, path: str = "") -> Any:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from domain.ids import event_id
@@ -197,6 +198,22 @@ async def test_the_state_of_a_run_at_any_point(gateway: Gateway) -> None:
     timed = (await get(gateway, f"/runs/{run}/state?at=2999-01-01T00:00:00Z")).json
     assert timed == now
     assert (await get(gateway, f"/runs/{run}/state?at=yesterday")).json["code"] == "bad_point"
+    (lease,) = then["leases"]
+    assert (lease["epoch"], lease["runner"], lease["expires_at"]) == (1, str(acquired.data.runner), then_iso(acquired))
+    assert [(row["name"], row["online"]) for row in then["runners"]] == [("r1", True)]
+    assert ([row["job_id"] for row in before["queue"]], before["leases"], before["runners"]) == ([str(acquired.stream)], [], [])
+    assert (then["queue"], now["leases"]) == ([], [])
+    queue = (await get(gateway, f"/queue?at={acquired.position - 1}")).json
+    assert ([row["job_id"] for row in queue["items"]], queue["position"]) == ([str(acquired.stream)], acquired.position - 1)
+    assert (await get(gateway, f"/queue?at={acquired.position}")).json["items"] == []
+    for path in (f"/runs/{run}/state", "/queue"):
+        ahead = await get(gateway, f"{path}?at=999999999")
+        assert (ahead.status, ahead.json["code"]) == (422, "point_ahead")
+
+
+def then_iso(acquired: Any) -> str:
+    """The lease's end, as JSON has it."""
+    return msgspec.to_builtins(acquired.data.expires_at)
 
 
 async def test_a_replay_of_a_sound_run_is_clean_and_one_of_a_changed_view_is_not(gateway: Gateway, postgres_url: str) -> None:
