@@ -251,7 +251,10 @@ def check(server: Api) -> list[str]:
     command = [LEDGERMILL, "check", "--server", server.url, "--token-file", str(server.data / "token")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     problems = [] if done.returncode == 0 and "every invariant holds" in done.stderr else [(done.stdout + done.stderr)[-2000:]]
-    verified = server.call("POST", f"/api/v1/runs/{run}/replay", {"scope": "store"}, seconds=VERIFY_SECONDS_MAX)
+    try:
+        verified = server.call("POST", f"/api/v1/runs/{run}/replay", {"scope": "store"}, seconds=VERIFY_SECONDS_MAX)
+    except (OSError, http.client.HTTPException) as error:
+        return [*problems, f"the views could not be compared with their fold: {error!r}"]
     return problems + [f"a view is not its fold: {difference}" for difference in verified["differences"][:20]]
 
 
