@@ -462,12 +462,18 @@ class World:
         self.send(*self.last)
 
     def late(self) -> None:
-        """A runner that was cut off reports on a job that is over."""
+        """What a runner that was cut off sends, or had on its way, arrives when the job is over, and perhaps its run too."""
         ended = [job for job in self.jobs[-12:] if isinstance(drive(self.handler.state(job, "job")), Done)]
         if ended:
             job = self.pick(ended)
             runner = self.pick(self.runners)
-            self.send(c.ReportAttempt(job, runner, 1, 1, ids.lease_id(job, 1), "success", "", "late"))
+            fence = (job, runner, 1, 1, ids.lease_id(job, 1))
+            lines = (c.Segment(1, 1, 10, 100, "a" * 64),)
+            self.send(
+                self.pick(
+                    (c.ReportAttempt(*fence, "success", "", "late"), c.StoreLogSegments(*fence, lines), c.RecordHeartbeat(*fence, 30))
+                )
+            )
 
     def breaches(self) -> list[Breach]:
         """What the checker says about the whole log."""
