@@ -16,6 +16,7 @@ class StoreClock:
     def __init__(self) -> None:
         self.sample = (time.monotonic(), time.monotonic(), datetime.fromtimestamp(0, UTC))
         self.aligned = False
+        self.latest = datetime.fromtimestamp(0, UTC)
 
     def align(self, sent: float, received: float, now: datetime) -> None:
         """The server read `now` at some moment between `sent` and `received` (monotonic seconds)."""
@@ -26,9 +27,14 @@ class StoreClock:
             self.aligned = True
 
     def now(self) -> datetime:
-        """The store's time, in UTC, wrong by at most half the round trip of the best sample."""
+        """The store's time, in UTC, wrong by at most half the round trip of the best sample.
+
+        It never goes back: where a sharper sample says that it is earlier, time stands still until it has caught up, since
+        no step ends before it began.
+        """
         sent, received, now = self.sample
-        return now + timedelta(seconds=time.monotonic() - (sent + received) / 2)
+        self.latest = max(self.latest, now + timedelta(seconds=time.monotonic() - (sent + received) / 2))
+        return self.latest
 
     def earliest(self, instant: datetime) -> float:
         """The earliest moment of the monotonic clock at which the store's clock can have shown `instant`."""

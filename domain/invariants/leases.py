@@ -102,8 +102,7 @@ class LeaseLedger:
             yield 4, f"an attempt is not lost by {data.reason}"
         if data.reason == "lease_expired" and job.expires_at is not None and at < job.expires_at:
             yield 2, f"the lease was ended at {at}; it holds until {job.expires_at}"
-        if data.reason == "not_started" and job.accept_by is not None and at < job.accept_by:
-            yield 2, f"the runner was given up at {at}; it may start until {job.accept_by}"
+        # `not_started` may come before the accept window ends: a gateway knows when a hand-out did not arrive.
         yield from self._ended(job, data)
 
     def _ended(self, job: Lease, data: e.AttemptLost | e.AttemptFailed | e.AttemptTimedOut) -> Iterator[Finding]:
