@@ -43,6 +43,11 @@ class JobHistory(msgspec.Struct):
         """Late writes of a lost runner may follow the end."""
         return next((event for event in reversed(self.events) if isinstance(event.data, JOB_ENDS)), None)
 
+    @property
+    def ran(self) -> bool:
+        """Whether a runner ever held it."""
+        return self.state is not None and self.state.life.attempt > 0
+
     def last(self, *kinds: type) -> Recorded | None:
         """The last event of these types."""
         return next((event for event in reversed(self.events) if isinstance(event.data, kinds)), None)

@@ -5,7 +5,7 @@ store's; it is kept within what the store saw of the attempt.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -53,7 +53,7 @@ def critical_path(history: History) -> tuple[UUID, ...]:
     candidates = [job for job in fresh if job not in ended] or fresh
     path: list[UUID] = []
     while candidates:
-        latest = max(candidates, key=lambda job: (ended.get(job, datetime.max.replace(tzinfo=history.run.triggered_at.tzinfo)), job))
+        latest = max(candidates, key=lambda job: (ended.get(job, datetime.max.replace(tzinfo=UTC)), history.jobs[job].ran, job))
         path.append(latest)
         keys = history.preceding(history.jobs[latest].spec.key)
         candidates = [job for key in keys for node in history.below(key) for job in node.jobs if job in fresh and job in ended]

@@ -1,8 +1,8 @@
 """`replay RUN`: the run as its events tell it. Compare with the views, prove the invariants, look at any moment.
 
-Without a flag it tells the run's life; --at shows the state at a position or time, --diff what changed since then;
---verify folds all events anew, compares every view row with the fold and exits 1 with view, key and both values where
-they differ.
+Without a flag it tells the run's life; --at shows the state at a position or time, --diff what changed since then or up to a
+second one. --code takes the decisions of its jobs again by this version's rules. --verify folds all events anew, compares
+every view row with the fold and exits 1 with view, key and both values where they differ.
 """
 
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.cli.errors import Exit, usage
 from gateway.cli.events import one_line
 from gateway.cli.logs import moment
 from gateway.cli.options import Target, json_option, run_argument, target_options
+from gateway.cli.recorded import records
 from gateway.cli.resolve import find_run
 from gateway.cli.runs import describe
 
@@ -26,10 +27,11 @@ Json = dict[str, Any]
 @click.option("--at", "points", multiple=True, metavar="POSITION|TIME", help="The state at this point; twice with --diff.")
 @click.option("--diff", is_flag=True, help="What changed between two points: from --at (the beginning) to the second --at (now).")
 @click.option("--verify", is_flag=True, help="Fold everything anew, compare with the views, prove the invariants.")
+@click.option("--code", is_flag=True, help="Take the recorded decisions of its jobs again, by the rules of this version.")
 @json_option
 @run_argument
 @target_options
-def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, verify: bool, as_json: bool) -> int:
+def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, verify: bool, code: bool, as_json: bool) -> int:
     """Rebuild RUN from its events."""
     if len(points) > (2 if diff else 1):
         raise usage(f"--at is given {len(points)} times", "one point shows the state, two with --diff what changed between them")
@@ -37,6 +39,8 @@ def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, ver
         found = find_run(client, run)
         if verify:
             return _verify(client, found, as_json=as_json)
+        if code:
+            return _code(list(records(client.lines(f"/runs/{found['id']}/events"))), as_json=as_json)
         if points or diff:
             _state(client, found, points, diff=diff, as_json=as_json)
             return Exit.OK
@@ -72,6 +76,27 @@ def _verify(client: Client, run: Json, *, as_json: bool) -> int:
             views = ", ".join(answer.get("views") or ()) or "every view"
             click.echo(f"verified {name}: {answer['events']} events; {views} equal the fold; every invariant holds")
     return Exit.FAILED if differences or breaches or parked else Exit.OK
+
+
+def _code(events: list[Any], *, as_json: bool) -> int:
+    """Exit 1 where today's rules would have decided otherwise."""
+    import msgspec
+
+    from domain.job.again import again
+
+    found = again(events)
+    if as_json:
+        render.print_json(found)
+        return Exit.FAILED if found.differences else Exit.OK
+    for each in found.differences:
+        then, now = (", ".join(name for name, _ in said) or "nothing" for said in (each.recorded, each.now))
+        place = f"position {each.position} (stream {each.stream}): {each.command}"
+        click.echo(render.safe(f"{place} led to {then}; today it leads to {now}"))
+        for path, old, new in changed(msgspec.to_builtins(each.recorded), msgspec.to_builtins(each.now)):
+            click.echo(render.safe(f"  {path}: {old!r} -> {new!r}"))
+    said = f"{len(found.differences)} of {found.decisions} decisions of its jobs would be other ones today"
+    click.echo(said if found.differences else f"{found.decisions} decisions of its jobs, each as today's rules have it")
+    return Exit.FAILED if found.differences else Exit.OK
 
 
 def difference(each: Json) -> str:

@@ -62,6 +62,10 @@ def test_a_run_is_run_again_and_each_run_attempt_is_shown(served):
     assert (listed["run_attempt"], listed["conclusion"]) == (4, "success")
     verified = served("replay", "latest", "--verify")
     assert verified.code == 0, verified.out + verified.err
+    again = served("replay", "latest", "--code")
+    assert (again.code, "each as today's rules have it" in again.out) == (0, True), again.out + again.err
+    assert served("why", "latest").out.splitlines()[0].endswith(" success")
+    assert served("why", "latest/build", "--json").json()[0]["reasons"][0]["code"] in ("succeeded", "carried")
     assert served("check").code == 0
 
 
