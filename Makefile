@@ -42,6 +42,10 @@ campaign: .venv/dev.stamp ## Run the long campaigns: crashes and kills under loa
 	$(BIN)/python -m tests.rigs.kills --kills 200
 	$(BIN)/pytest -m campaign
 
+.PHONY: contract
+contract: .venv/dev.stamp ## Hold a gateway to its OpenAPI document with schemathesis, at length
+	$(BIN)/pytest -m campaign tests/gateway/api/test_contract.py
+
 .PHONY: lint
 lint: .venv/dev.stamp ## Check style and the import arrows
 	$(BIN)/ruff check .

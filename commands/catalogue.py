@@ -11,10 +11,12 @@ from domain import repository_commands as of_repository
 from domain.envelope import Meta
 from domain.job import commands as job
 from domain.job import decide as job_decide
+from domain.job import events as job_events
 from domain.job import evolve as job_evolve
 from domain.refusals import Decision, Refusal
 from domain.run import commands as run
 from domain.run import decide as run_decide
+from domain.run import events as run_events
 from domain.run import evolve as run_evolve
 
 
@@ -112,6 +114,21 @@ COMMANDS: dict[type, tuple[str, str]] = {
 
 OPENING = frozenset({job.CreateJob, run.StartRun})
 """Commands whose stream is new, unless they are repeated."""
+
+
+BEGINNINGS: dict[type, str] = {
+    job_events.JobCreated: "job",
+    run_events.RunTriggered: "run",
+    workflow_file.WorkflowRegistered: "workflow",
+    repository.RepositoryRegistered: "repository",
+    runner_pool.RunnerRegistered: "runner",
+    concurrency.ConcurrencyAcquired: "concurrency",
+    token.TokenCreated: "token",
+    registration.RunnerRegistrationCreated: "registration",
+    runner_group.RunnerGroupChanged: "runner_group",
+    audit.CommandRefused: "audit",
+}
+"""What each kind of stream begins with: an id may have come from outside, and name a stream of another kind."""
 
 
 RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3, "concurrency": 4}

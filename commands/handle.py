@@ -135,11 +135,11 @@ class Handler:
 
         It may be behind what another process appended and this one has not heard (`hear`); commands decide on the latest.
         """
-        return (await self._streams.get(kind, stream)).state
+        return (await self._streams.get(kind, stream)).seen_as(kind)
 
     async def own(self, tenant: str, stream: UUID, kind: str) -> Any:
         """As `state`; None too where the stream is another tenant's. What a request names is looked up by this."""
-        return (await self._streams.get(kind, stream)).seen_by(tenant)
+        return (await self._streams.get(kind, stream)).seen_by(tenant, kind)
 
     async def latest(self, stream: UUID, kind: str) -> Any:
         """As `state`, with all that is in the log now."""
@@ -178,7 +178,7 @@ class Handler:
         kind, target = catalogue.target(command)
         stream = unit.touched.get(target) or Stream(kind, target)
         position = max(stream.position, recorded[-1].position if recorded else 0)
-        return Outcome(position, recorded, refusal, stream.seen_by(origin.tenant))
+        return Outcome(position, recorded, refusal, stream.seen_by(origin.tenant, kind))
 
 
 def _meta(origin: Origin, now: datetime) -> Meta:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from commands.catalogue import AGGREGATES
+from commands.catalogue import AGGREGATES, BEGINNINGS
 from domain.envelope import Recorded, Unreadable
 from domain.job.state import Done
 from domain.ports import EventStore, NewEvent, StreamUnreadable
@@ -38,9 +38,13 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
     fresh: bool = False
     pending: tuple[NewEvent, ...] = ()
 
-    def seen_by(self, tenant: str) -> Any:
-        """The state, None for another tenant: to it there is no such stream."""
-        return self.state if self.tenant in ("", tenant) else None
+    def seen_by(self, tenant: str, kind: str) -> Any:
+        """The state, None for another tenant or where another kind of stream is meant: to those there is no such stream."""
+        return self.seen_as(kind) if self.tenant in ("", tenant) else None
+
+    def seen_as(self, kind: str) -> Any:
+        """The state, None where another kind of stream is meant."""
+        return self.state if self.kind == kind else None
 
     def with_recorded(self, events: Sequence[Recorded]) -> "Stream":
         """The stream after committed events."""
@@ -86,14 +90,17 @@ class Streams:
         self._existing: set[UUID] = set()
 
     async def get(self, kind: str, stream: UUID) -> Stream:
-        """The stream from the cache, else from the store."""
+        """The stream from the cache, else from the store. One of another kind is returned as what it is."""
         cached = self._cache.get(stream)
         if cached is not None:
             self._cache.move_to_end(stream)
             return cached
         if stream in self._ended:
             return self._ended[stream]
-        loaded = Stream(kind, stream).with_recorded(await self._store.load(stream))
+        events = await self._store.load(stream)
+        if events:
+            kind = BEGINNINGS.get(type(events[0].data), kind)
+        loaded = Stream(kind, stream).with_recorded(events)
         self._existing.discard(stream)
         if loaded.version:
             self.keep(msgspec.structs.replace(loaded, fresh=False))

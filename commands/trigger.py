@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -48,20 +48,26 @@ _remembered = lru_cache(REMEMBERED_FILES)(_anew)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Provider = Annotated[str, msgspec.Meta(pattern="^(github|gitea|gitlab|git|local)$")]
+Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+"""Names and paths are parts of keys, which an index must have room for."""
+
+
 class WorkflowFile(msgspec.Struct, frozen=True):
     """A workflow file as it is at the event's commit."""
 
-    path: str
+    path: Path
     text: str
 
 
 class RepositoryFacts(msgspec.Struct, frozen=True):
     """The repository that the event is about."""
 
-    full_name: str
-    provider: str
+    full_name: Name
+    provider: Provider
     clone_url: str
-    default_branch: str = "main"
+    default_branch: Name = "main"
 
 
 class DefaultBranch(msgspec.Struct, frozen=True):

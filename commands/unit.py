@@ -79,7 +79,7 @@ class Unit:
         if follows:
             await self._claim(catalogue.place(kind, stream_id))
         stream = await self._stream(kind, stream_id, opening=type(command) in catalogue.OPENING)
-        state = stream.seen_by(meta.tenant)
+        state = stream.seen_by(meta.tenant, kind)
         if state is not stream.state:
             return self._hidden(kind, command, meta, follows=follows)
         command = await self._enrich(command, state)
@@ -99,7 +99,7 @@ class Unit:
 
     @staticmethod
     def _hidden(kind: str, command: Any, meta: Meta, *, follows: bool) -> Refusal:
-        """The answer where the stream is another tenant's: what it would be if there were none. Nothing is written."""
+        """The answer where the stream is another tenant's or of another kind: what it would be if there were none. Nothing is written."""
         verdict = catalogue.AGGREGATES[kind].decide(None, command, meta)
         if not isinstance(verdict, Refusal):
             verdict = Refusal("not_yours", f"this {kind} cannot be had", state="absent")

@@ -13,10 +13,10 @@ from gateway.auth import Identity, authorise
 from gateway.authentication import Authentication
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
 from gateway.problems import MEDIA_TYPE, body, from_exception, problem
+from gateway.rest import PUBLIC
 
 log = logging.getLogger(__name__)
 
-PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect"})
 REST_BYTES_MAX = 2 * 1024 * 1024
 
 
@@ -42,6 +42,8 @@ class App:
             await self._fail(scope, answer, error)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise problem(400, "nul_in_url", "the path or the query holds NUL, which no text here does", hint="leave it out")
         found = self._table.find(scope["method"], scope["path"])
         if found is None:
             await self._serve_rest(scope, receive, answer)
@@ -70,6 +72,7 @@ class App:
     async def _serve_rest(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
         state = scope.setdefault("state", {})
         state["request_id"] = answer.request_id
+        state["table"] = self._table
         if scope["path"] not in PUBLIC:
             state["identity"] = identity = await self._authenticated(scope)
             authorise(identity, "viewer")

@@ -14,6 +14,7 @@ import msgspec
 
 from domain.access import Least
 from gateway.auth import Identity
+from gateway.body import decoded
 from gateway.problems import ProblemError, problem
 
 Message = MutableMapping[str, Any]
@@ -24,6 +25,9 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ID_LENGTH = 36
 """A path segment of this length stands for an id: no fixed segment is as long."""
+
+DIGITS_MAX = 18
+"""So many fit into the database's whole numbers."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -62,8 +66,10 @@ class Request:
         text = self.query.get(name)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit():
-            raise problem(422, "bad_query", f"{name}={text} is not a whole number", hint=f"give {name} as digits, e.g. {name}=1")
+        if not text.isascii() or not text.isdigit() or len(text) > DIGITS_MAX:
+            place = {"pointer": f"/query/{name}", "message": "no whole number"}
+            hint = f"give {name} as at most {DIGITS_MAX} digits, e.g. {name}=1"
+            raise problem(422, "bad_query", f"{name}={text} is not a whole number", hint=hint, errors=(place,))
         return int(text)
 
     async def body(self, limit_bytes: int) -> bytes:
@@ -123,19 +129,25 @@ Stream = Callable[[Request, Send], Awaitable[None]]
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route reads beside its path, for the OpenAPI document. kind: of JSON Schema; place: "query" or "header"."""
+    """What a route reads beside its path, for the OpenAPI document. kind: of JSON Schema; place: "query" or "header".
+
+    example: a value that fits; pattern: of a text.
+    """
 
     name: str
     about: str
     kind: str = "integer"
     place: str = "query"
+    example: Any = 1
+    pattern: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body.
 
     stream: sends by itself instead of handle. sends: media types of what a stream sends. more_answers: what other statuses
-    than `status` mean. starts_work: refused while the views lag too far behind (gateway.view_lag).
+    than `status` mean. starts_work: refused while the views lag too far behind (gateway.view_lag). problems: statuses of
+    errors beyond those that gateway.openapi knows by itself. returns: headers of an answer that is no error.
     """
 
     method: str
@@ -152,6 +164,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     more_answers: Mapping[int, str] = {}
     starts_work: bool = False
+    problems: tuple[int, ...] = ()
+    returns: tuple[str, ...] = ()
 
 
 class Table:
@@ -164,27 +178,36 @@ class Table:
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[UUID, ...]] | None:
         """The route and the ids in the path."""
-        parts = path.split("/")
-        shape = tuple("{id}" if len(part) == ID_LENGTH else part for part in parts)
-        route = self._found.get((method, shape))
+        route = self._found.get((method, self._shape_of(path)))
         if route is None:
             return None
         try:
-            return route, tuple(UUID(part) for part in parts if len(part) == ID_LENGTH)
+            return route, tuple(UUID(part) for part in path.split("/") if len(part) == ID_LENGTH)
         except ValueError:
             return None
 
     def decode(self, route: Route, body: bytes) -> Any:
         """The body as the route's type; 422 with the place inside the JSON where it does not fit."""
         decoder = self._decoders.get(id(route))
-        if decoder is None:
-            return None
-        try:
-            return decoder.decode(body or b"{}")
-        except msgspec.ValidationError as error:
-            raise problem(422, "bad_body", str(error), hint="see /openapi.json for the shape of this body") from error
-        except msgspec.DecodeError as error:
-            raise problem(400, "bad_json", str(error), hint="send JSON") from error
+        return None if decoder is None else decoded(decoder, body or b"{}")
+
+    def methods(self, path: str) -> set[str]:
+        """The methods that the table knows for a path."""
+        shape = self._shape_of(path)
+        return {method for method, known in self._found if known == shape and self.find(method, path) is not None}
+
+    def misnamed(self, method: str, path: str) -> bool:
+        """Whether a route would serve this path if what stands in an id's place were an id."""
+        parts = path.split("/")
+
+        def fits(known: tuple[str, ...]) -> bool:
+            return len(known) == len(parts) and all(segment in {"{id}", part} for segment, part in zip(known, parts, strict=True))
+
+        return any(each == method and fits(known) for each, known in self._found)
+
+    @staticmethod
+    def _shape_of(path: str) -> tuple[str, ...]:
+        return tuple("{id}" if len(part) == ID_LENGTH else part for part in path.split("/"))
 
 
 def _shape(path: str) -> tuple[str, ...]:

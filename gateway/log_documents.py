@@ -22,17 +22,17 @@ PARAMETERS = (
     Parameter(name="attempt", about="Of this attempt; by default the last."),
     Parameter(name="from_line", about="From this line on; lines count from 1."),
     Parameter(name="to_line", about="Up to this line."),
-    Parameter(name="grep", about="Only lines that hold this text.", kind="string"),
+    Parameter(name="grep", about="Only lines that hold this text.", kind="string", example="error"),
     Parameter(
         name="Range",
         about="One range of bytes of the whole document; it cannot be joined with lines or grep.",
         kind="string",
         place="header",
+        example="bytes=0-99",
     ),
 )
 ANSWERS = {
     206: "The bytes that Range asks for; Content-Range says which",
-    416: "The document has no such bytes; Content-Range says how many it has",
 }
 
 
@@ -55,6 +55,7 @@ class LogDocuments:
                 sends=(TEXT.decode(), RECORDS.decode()),
                 parameters=PARAMETERS,
                 more_answers=ANSWERS,
+                problems=(416,),
             )
         ]
 

@@ -4,13 +4,16 @@ Whatever goes wrong in a route becomes one `Problem`; the terminal text of the C
 never show a stack trace, a token or another tenant's facts.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from domain.ports import CommitUnknown, StoreSilent, StoreUnavailable, StreamUnreadable
 from domain.refusals import Refusal
@@ -94,7 +97,8 @@ def from_exception(error: Exception) -> ProblemError:
             return _invalid(error)
         case HTTPException():
             phrase = HTTPStatus(error.status_code).phrase
-            return problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+            shown = problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+            return ProblemError(shown.problem, tuple((error.headers or {}).items()))
         case StoreUnavailable():
             # To a runner 503 says that nobody is at work; where only this process is cut off, others may be.
             status = 504 if isinstance(error, StoreSilent) else 503
@@ -107,16 +111,31 @@ def from_exception(error: Exception) -> ProblemError:
             return problem(500, "internal_error", "the server failed to answer this request", hint="the server's log names the cause")
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     """Make every error of the application's routes a problem, those of FastAPI itself too."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        found = from_exception(error)
+        unrouted = isinstance(error, HTTPException) and error.status_code in {404, 405}
+        found = _no_route(routes, request) if unrouted else from_exception(error)
         identity = str(getattr(request.state, "request_id", ""))
         return Response(body(found, identity), found.problem.status, dict(found.headers), media_type=MEDIA_TYPE)
 
     for kind in (ProblemError, RequestValidationError, HTTPException, StoreUnavailable, StreamUnreadable):
         app.add_exception_handler(kind, handle)
+
+
+def _no_route(routes: Sequence[APIRoute], request: Request) -> ProblemError:
+    """405 with the methods that the path has here, those of the hot routes too; 404 where it has none."""
+    path = request.scope["path"]
+    methods: set[str] = request.state.table.methods(path)
+    for route in routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    if not methods or request.state.table.misnamed(request.method, path):
+        return problem(404, "not_found", f"there is no {path} here", hint="/openapi.json describes what there is")
+    allowed = ", ".join(sorted(methods))
+    shown = problem(405, "method_not_allowed", f"{request.method} is not for {path}", hint=f"it takes {allowed}")
+    return ProblemError(shown.problem, (("Allow", allowed),))
 
 
 def _invalid(error: RequestValidationError) -> ProblemError:

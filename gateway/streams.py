@@ -5,14 +5,16 @@ cursor (`attempt:line` of a log, the position of a run's events), so a client th
 `after`) gets every line and event once. It must never send a line that was not masked by the runner.
 """
 
+import re
 from collections.abc import Iterable
 from uuid import UUID
 
 from domain.envelope import Recorded
 from domain.ports import EventStore
+from domain.run.events import RunTriggered
 from gateway.api.shapes import event_json
 from gateway.attempts import Attempts, attempts_of, catch_up
-from gateway.http import Request, Route, Send
+from gateway.http import DIGITS_MAX, Parameter, Request, Route, Send, Stream
 from gateway.hub import Follower, Hub
 from gateway.ports import Logs
 from gateway.problems import problem
@@ -21,6 +23,24 @@ from gateway.tenant_log import TenantLog
 from projections.run_history import is_complete, run_history
 
 PAGE_EVENTS = 500
+
+LINE = "^[0-9]{1,6}:[0-9]{1,11}$"
+ATTEMPT = Parameter(name="attempt", about="Only this attempt.")
+CURSOR = (
+    Parameter(name="after", about="Only events after this position."),
+    Parameter(name="Last-Event-ID", about="As after, which it goes before.", place="header"),
+)
+LINE_CURSOR = (
+    Parameter(name="after", about="Only what follows this record.", kind="string", pattern=LINE, example="1:40"),
+    Parameter(
+        name="Last-Event-ID",
+        about="As after, which it goes before.",
+        kind="string",
+        place="header",
+        pattern=LINE,
+        example="1:40",
+    ),
+)
 
 
 class Streams:
@@ -34,9 +54,9 @@ class Streams:
     def routes(self) -> list[Route]:
         """The streams' part of the table."""
         return [
-            Route(method="GET", path="/api/v1/jobs/{id}/logs/stream", least="viewer", summary="Follow a job's log", stream=self.follow_log),
-            Route(method="GET", path="/api/v1/runs/{id}/stream", least="viewer", summary="Follow a run's events", stream=self.follow_run),
-            Route(method="GET", path="/api/v1/events/stream", least="viewer", summary="Follow the event log", stream=self.follow_all),
+            _followed("/api/v1/jobs/{id}/logs/stream", "Follow a job's log", self.follow_log, ATTEMPT, *LINE_CURSOR),
+            _followed("/api/v1/runs/{id}/stream", "Follow a run's events", self.follow_run, *CURSOR),
+            _followed("/api/v1/events/stream", "Follow the event log", self.follow_all, *CURSOR),
         ]
 
     async def follow_run(self, request: Request, send: Send) -> None:
@@ -45,7 +65,7 @@ class Streams:
         after = position(request)
         stream = EventStream(request, send)
         with self._hub.follow(run) as follower:
-            if not await log.load(run):
+            if not await log.load_only(run, (RunTriggered,)):
                 raise problem(404, "run_not_found", f"there is no run {run}", hint="GET /api/v1/runs lists them")
             # What this gateway has heard may lag behind a re-run that it answered: the store says whether the run is over.
             read = max(follower.since, await log.head())
@@ -131,10 +151,14 @@ def sent(events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:
     return ((str(event.position), event_json(event)) for event in events)
 
 
+def _followed(path: str, summary: str, stream: Stream, *parameters: Parameter) -> Route:
+    return Route(method="GET", path=path, least="viewer", summary=summary, stream=stream, parameters=parameters)
+
+
 def position(request: Request) -> int:
     """Where a stream of events goes on: Last-Event-ID, else `after`, else the beginning."""
     text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "0")
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
         raise problem(422, "bad_cursor", f"{text!r} is not a position", hint="send the id of the last event you got")
     return int(text)
 
@@ -144,7 +168,7 @@ def log_cursor(request: Request) -> tuple[int, int]:
     text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "")
     if not text:
         return 0, 0
-    attempt, colon, line = text.partition(":")
-    if not colon or not (attempt + line).isascii() or not (attempt.isdigit() and line.isdigit()):
+    attempt, _, line = text.partition(":")
+    if re.fullmatch(LINE, text) is None:
         raise problem(422, "bad_cursor", f"{text!r} is not attempt:line", hint="send the id of the last record you got")
     return int(attempt), int(line)

@@ -6,12 +6,20 @@ time. A runner aligns its clock by `now` of each answer. A write that names an o
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from domain.workflow.model import Defaults, Job
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""An instant without a time zone is none."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""A number that every table has room for."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,15 +29,15 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Register(Wire, frozen=True, kw_only=True):
     """`register`: `registration` is an id that the runner made for itself and keeps; a repeat gives the same runner."""
 
-    registration: str
-    name: str
-    labels: tuple[str, ...]
-    slots: int = 1
+    registration: Name
+    name: Name
+    labels: tuple[Name, ...]
+    slots: Count = 1
     os: str = "linux"
     arch: str = "x64"
     version: str = ""
     ephemeral: bool = False
-    pid: int | None = None
+    pid: Count | None = None
 
 
 class Registered(Wire, frozen=True, kw_only=True):
@@ -60,8 +68,8 @@ class JobMessage(Wire, frozen=True, kw_only=True):
 
     job: UUID
     run: UUID
-    attempt: int
-    epoch: int
+    attempt: Count
+    epoch: Count
     lease: UUID
     name: str
     key: str = ""
@@ -86,8 +94,8 @@ class Order(Wire, frozen=True, kw_only=True):
     kind: Literal["cancel", "force_cancel", "drain", "pause"]
     order: UUID
     job: UUID | None = None
-    attempt: int = 0
-    epoch: int = 0
+    attempt: Count = 0
+    epoch: Count = 0
 
 
 class Lease(Wire, frozen=True, kw_only=True):
@@ -101,8 +109,8 @@ class Acquire(Wire, frozen=True, kw_only=True):
     """`acquire`: a long poll, open at all times. jobs: what the runner holds, so that the server sees what it lost."""
 
     runner: UUID
-    free_slots: int
-    wait_seconds: float = 50
+    free_slots: Count
+    wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 50
     jobs: tuple[UUID, ...] = ()
 
 
@@ -118,8 +126,8 @@ class Fence(Wire, frozen=True, kw_only=True):
     """What every write of an attempt carries."""
 
     runner: UUID
-    attempt: int
-    epoch: int
+    attempt: Count
+    epoch: Count
     lease: UUID
 
 
@@ -142,20 +150,20 @@ class Renewed(Wire, frozen=True, kw_only=True):
 class StepStart(Wire, frozen=True, kw_only=True, tag="started", tag_field="kind"):
     """A step began."""
 
-    index: int
-    started_at: datetime
+    index: Count
+    started_at: Instant
 
 
 class StepEnd(Wire, frozen=True, kw_only=True, tag="completed", tag_field="kind"):
     """A step ended; see domain.job.events.StepCompleted."""
 
-    index: int
+    index: Count
     outcome: Literal["success", "failure", "cancelled", "skipped"]
     conclusion: Literal["success", "failure", "cancelled", "skipped"]
     exit_code: int | None = None
     effect: str = ""
-    started_at: datetime
-    ended_at: datetime
+    started_at: Instant
+    ended_at: Instant
     outputs: dict[str, str] = {}
     message: str = ""
 
@@ -163,7 +171,7 @@ class StepEnd(Wire, frozen=True, kw_only=True, tag="completed", tag_field="kind"
 class Steps(Fence, frozen=True, kw_only=True):
     """`jobs/{id}/events`: step transitions in order. seq: number of the first transition in the attempt, from 1."""
 
-    seq: int
+    seq: Count
     transitions: tuple[StepStart | StepEnd, ...]
 
 
@@ -203,9 +211,9 @@ class ManyAccepted(Wire, frozen=True, kw_only=True):
 class Line(Wire, frozen=True, kw_only=True):
     """One masked log line. line: from 1 within the attempt through all steps; step: its index, -1 for set-up lines."""
 
-    line: int
+    line: Count
     step: int
-    at: datetime
+    at: Instant
     stream: Literal["stdout", "stderr", "system"]
     text: str
 
@@ -231,10 +239,10 @@ class Complete(Fence, frozen=True, kw_only=True):
 
     conclusion: Literal["success", "failure", "cancelled", "timed_out"]
     reason: str = ""
-    failed_step: int | None = None
+    failed_step: Count | None = None
     message: str = ""
     outputs: dict[str, str] = {}
-    last_line: int = 0
+    last_line: Count = 0
     result: str
 
 

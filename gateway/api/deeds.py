@@ -6,7 +6,6 @@ name any more is shown by its id.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -35,7 +34,13 @@ async def names(connection: Connection, tenant: str, rows: Sequence[AuditRow]) -
     return dict(await (await connection.execute(_NAMES, {"ids": list(wanted), "tenant": tenant})).fetchall())
 
 
-def deed(row: AuditRow, known: Mapping[UUID, str]) -> dict[str, Any]:
+class DeedShape(AuditRow, kw_only=True):
+    """A line of the audit. summary: for people."""
+
+    summary: str
+
+
+def deed(row: AuditRow, known: Mapping[UUID, str]) -> DeedShape:
     """A line of the audit view with a summary for people: `run triggered: local/pay ci.yml#7`."""
     place = _place(row, known)
     if row.outcome == "refused":
@@ -45,7 +50,7 @@ def deed(row: AuditRow, known: Mapping[UUID, str]) -> dict[str, Any]:
         summary = f"{row.action} not accepted: {place}: {row.code}"
     else:
         summary = f"{_HUMP.sub(' ', row.type).lower()}: {place}"
-    return {**msgspec.structs.asdict(row), "summary": summary}
+    return DeedShape(**msgspec.structs.asdict(row), summary=summary)
 
 
 def _place(row: AuditRow, known: Mapping[UUID, str]) -> str:

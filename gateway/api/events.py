@@ -1,14 +1,29 @@
 """Read routes of the event log itself: immutable events, a page at a time or as lines."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from domain.envelope import Recorded
-from gateway.api.reads import PER_PAGE, Cursor, Mine, PerPage, bad_cursor, least, listing, page, page_cursor, read_cursor, wants_lines
-from gateway.api.shapes import event_json, event_shape
+from gateway.api.reads import (
+    PER_PAGE,
+    POSITION_MAX,
+    After,
+    Cursor,
+    Listing,
+    Mine,
+    PerPage,
+    bad_cursor,
+    least,
+    listing,
+    page,
+    page_cursor,
+    read_cursor,
+    wants_lines,
+)
+from gateway.api.shapes import EventShape, event_json, event_shape
+from gateway.openapi import tells
 from gateway.tenant_log import TenantLog
 
 NDJSON = "application/x-ndjson"
@@ -20,7 +35,7 @@ def position_of(cursor: str | None) -> int:
     values = read_cursor(cursor)
     if values is None:
         return 0
-    if len(values) != 1 or not isinstance(values[0], int):
+    if len(values) != 1 or not isinstance(values[0], int) or not 0 <= values[0] <= POSITION_MAX:
         raise bad_cursor(cursor)
     return values[0]
 
@@ -33,16 +48,23 @@ def event_page(request: Request, events: Sequence[Recorded], after: int, per_pag
     return page(request, rest, per_page, shape=event_shape, cursor=lambda event: [event.position])
 
 
+class EventPage(Listing[EventShape], frozen=True, kw_only=True):
+    """A page of the log. head: the position of its last event."""
+
+    head: int
+
+
 def event_routes() -> APIRouter:
     """`/api/v1/events`."""
     router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
     @router.get("", summary="The event log; NDJSON by Accept: everything up to now", openapi_extra=least("viewer"))
+    @tells(EventPage, lines=True, returns=("Link",))
     async def events(
         request: Request,
         reads: Mine,
         *,
-        after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
+        after: After = 0,
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:

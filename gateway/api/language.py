@@ -137,7 +137,7 @@ def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
 def planned(body: PlanRuns) -> PlannedRuns:
     """What the event would start."""
     request = TriggerRequest(
-        repository=RepositoryFacts("", "", ""),
+        repository=RepositoryFacts("", "local", ""),
         source_url="",
         sha="",
         ref=body.ref,

@@ -15,11 +15,28 @@ from commands.trigger import TriggerOutcome
 from domain import ids
 from domain.refusals import Refusal
 from domain.workflow.diagnostics import Diagnostic, as_json, errors
-from gateway.http import Request
+from gateway.http import Parameter, Request
 from gateway.problems import problem, refused
 from gateway.refusals import Refusals
 
 KEY_LENGTH_MAX = 255
+KEY_PATTERN = f"^[!-~]{{1,{KEY_LENGTH_MAX}}}$"
+
+KEY = Parameter(
+    name="Idempotency-Key",
+    about="Names this request: sent again with the same body, it acts once and is answered as the first time.",
+    kind="string",
+    place="header",
+    example="deploy-42",
+    pattern=KEY_PATTERN,
+)
+IF_MATCH = Parameter(
+    name="If-Match",
+    about="The ETag of what is changed, or several, or *; 412 where it has become another one.",
+    kind="string",
+    place="header",
+    example='"3"',
+)
 
 
 class Orders:
@@ -76,14 +93,15 @@ def invalid(broken: Sequence[Diagnostic], where: str) -> Exception:
 
 def idempotency_key(request: Request) -> str:
     """The Idempotency-Key, or one drawn now."""
-    given = request.headers.get(b"idempotency-key", b"").decode("latin-1")
-    if not given:
+    given = request.headers.get(b"idempotency-key")
+    if given is None:
         return secrets.token_hex(16)
-    if len(given) > KEY_LENGTH_MAX or not given.isprintable():
-        raise problem(
-            422, "bad_idempotency_key", "the Idempotency-Key is too long or not printable", hint=f"at most {KEY_LENGTH_MAX} characters"
-        )
-    return given
+    key = given.decode("latin-1")
+    if re.fullmatch(KEY_PATTERN, key) is None:
+        detail = "the Idempotency-Key is empty, too long, or not printable ASCII without spaces"
+        place = {"pointer": "/header/Idempotency-Key", "message": detail}
+        raise problem(422, "bad_idempotency_key", detail, hint=f"1 to {KEY_LENGTH_MAX} characters", errors=(place,))
+    return key
 
 
 def if_match(request: Request) -> tuple[int, ...] | None:

@@ -5,20 +5,40 @@ from datetime import datetime
 from typing import Annotated, Any, LiteralString
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api import deeds
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, bad_cursor, least, listing, page, read_cursor, respond
-from gateway.api.replay import queue_at
+from gateway.api.deeds import DeedShape
+from gateway.api.reads import (
+    PER_PAGE,
+    AtLeast,
+    Cursor,
+    Id,
+    Listing,
+    Mine,
+    PerPage,
+    Reads,
+    bad_cursor,
+    least,
+    listing,
+    page,
+    read_cursor,
+    respond,
+)
+from gateway.api.replay import Point, queue_at
+from gateway.openapi import tells
 from gateway.problems import problem
 from projections import fleet, parking, positions
 from projections.audit import AUDIT_TABLE
 from projections.catalogue import VIEWS
-from projections.holds import holds
+from projections.fleet import Runner
+from projections.holds import Hold, holds
 from projections.rebuild import rebuild
-from projections.repositories import REPOSITORY_TABLE, WORKFLOW_TABLE
+from projections.repositories import REPOSITORY_TABLE, WORKFLOW_TABLE, RepositoryRow, WorkflowRow
 from projections.retry import retry
 from projections.select import Order, select
+from projections.state import QueueState
 from projections.table import Row, Table, View
 
 BY_NAME = Order(("full_name", "id"))
@@ -26,6 +46,46 @@ BY_PATH = Order(("path", "id"))
 NEWEST_FIRST = Order(("position",), descending=True)
 
 Condition = tuple[LiteralString, Any]
+
+
+class Queue(Listing[fleet.Waiting], frozen=True, kw_only=True):
+    """What waits. depth: how many jobs; held: what concurrency groups and limits keep out of the queue."""
+
+    depth: int
+    held: tuple[Hold, ...]
+
+
+class ProjectionShape(msgspec.Struct, frozen=True):
+    """A view. lag: positions between it and the head of the log; parked: streams that wait in it."""
+
+    name: str
+    position: int
+    lag: int
+    rebuilds: int
+    parked: tuple[parking.ParkedStream, ...]
+    tables: tuple[str, ...]
+
+
+class Projections(Listing[ProjectionShape], frozen=True, kw_only=True):
+    """All views. head: the position of the log's last event."""
+
+    head: int
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """A view was built anew, up to this position."""
+
+    name: str
+    position: int
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """What could be folded now, and what is still parked."""
+
+    name: str
+    streams: int
+    events: int
+    parked: tuple[parking.ParkedStream, ...]
 
 
 async def selected(
@@ -45,6 +105,7 @@ def overview_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["overview"])
 
     @router.get("/repositories", summary="List repositories by name", openapi_extra=least("viewer"))
+    @tells(Listing[RepositoryRow], returns=("Link",))
     async def repositories(
         request: Request, reads: Mine, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None
     ) -> Response:
@@ -52,14 +113,16 @@ def overview_routes() -> APIRouter:
         found = await selected(reads, REPOSITORY_TABLE, [("tenant = %s", reads.tenant)], BY_NAME, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=BY_NAME.after)
 
-    @router.get("/repositories/{repository}", summary="One repository", openapi_extra=least("viewer"))
-    async def repository(reads: Mine, repository: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/repositories/{id}", summary="One repository", openapi_extra=least("viewer"))
+    @tells(RepositoryRow, returns=("ETag",))
+    async def repository(reads: Mine, repository: Id, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")
         conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", repository)]
         row = only(await selected(reads, REPOSITORY_TABLE, conditions, BY_NAME), "repository", repository)
         return respond(row, headers={"ETag": f'"{row.version}"'})
 
     @router.get("/workflows", summary="List workflow files by path", openapi_extra=least("viewer"))
+    @tells(Listing[WorkflowRow], returns=("Link",))
     async def workflows(
         request: Request,
         reads: Mine,
@@ -74,8 +137,9 @@ def overview_routes() -> APIRouter:
         found = await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=BY_PATH.after)
 
-    @router.get("/workflows/{workflow}", summary="One workflow file", openapi_extra=least("viewer"))
-    async def workflow(reads: Mine, workflow: UUID, at_least: AtLeast = None) -> Response:
+    @router.get("/workflows/{id}", summary="One workflow file", openapi_extra=least("viewer"))
+    @tells(WorkflowRow, returns=("ETag",))
+    async def workflow(reads: Mine, workflow: Id, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")
         conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", workflow)]
         row = only(await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH), "workflow", workflow)
@@ -84,11 +148,12 @@ def overview_routes() -> APIRouter:
     @router.get(
         "/queue", summary="What waits for a runner, in the order of the turns, why, and for how long", openapi_extra=least("viewer")
     )
+    @tells((Queue, QueueState))
     async def queue(
         request: Request,
         reads: Mine,
         at_least: AtLeast = None,
-        at: Annotated[str | None, Query(description="As it stood at this position or time: the jobs that waited, and the runners.")] = None,
+        at: Point = None,
     ) -> Response:
         if at is not None:
             return respond(await queue_at(reads, at))
@@ -99,6 +164,7 @@ def overview_routes() -> APIRouter:
         return listing(request, lines, depth=sum(line.depth for line in lines), held=held)
 
     @router.get("/runners", summary="List runners and what they work on", openapi_extra=least("viewer"))
+    @tells(Listing[Runner])
     async def runners(request: Request, reads: Mine, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "runners", "status")
         async with reads.connections() as connection:
@@ -114,6 +180,7 @@ def record_routes() -> APIRouter:
     @router.get(
         "/audit", summary="Who did what, to what, when, by which command; refusals too; newest first", openapi_extra=least("viewer")
     )
+    @tells(Listing[DeedShape], returns=("Link",))
     async def audit(
         request: Request,
         reads: Mine,
@@ -143,20 +210,21 @@ def record_routes() -> APIRouter:
         return page(request, found, per_page, shape=lambda row: deeds.deed(row, names), cursor=NEWEST_FIRST.after)
 
     @router.get("/projections", summary="The views, how far they are, and how far behind the log", openapi_extra=least("operator"))
+    @tells(Projections)
     async def projections(request: Request, reads: Mine) -> Response:
         async with reads.connections() as connection:
             places = await positions.places(connection)
             parked = await parking.parked_streams(connection)
         head = await reads.log.head()
         shown = [
-            {
-                "name": place.view,
-                "position": place.position,
-                "lag": max(0, head - place.position),
-                "rebuilds": place.generation - 1,
-                "parked": [each for each in parked if each.view == place.view],
-                "tables": [f"views.{table.name}" for table in VIEWS[place.view].tables] if place.view in VIEWS else [],
-            }
+            ProjectionShape(
+                name=place.view,
+                position=place.position,
+                lag=max(0, head - place.position),
+                rebuilds=place.generation - 1,
+                parked=tuple(each for each in parked if each.view == place.view),
+                tables=tuple(f"views.{table.name}" for table in VIEWS[place.view].tables) if place.view in VIEWS else (),
+            )
             for place in sorted(places, key=lambda place: place.view)
         ]
         return listing(request, shown, head=head)
@@ -166,21 +234,23 @@ def record_routes() -> APIRouter:
         summary="Build a view anew from position 0, then put it in its place",
         openapi_extra=least("operator"),
     )
+    @tells(Rebuilt)
     async def rebuild_view(reads: Mine, name: str) -> Response:
         view = the_view(name)
         async with reads.connections() as connection:
             position = await rebuild(connection, reads.reading.feed, view)
-        return respond({"name": name, "position": position})
+        return respond(Rebuilt(name, position))
 
     @router.post(
         "/projections/{name}/retry", summary="Fold the streams that are parked in a view again, in order", openapi_extra=least("operator")
     )
+    @tells(Retried)
     async def retry_view(reads: Mine, name: str) -> Response:
         view = the_view(name)
         async with reads.connections() as connection:
             done = await retry(connection, reads.reading.store, view)
             left = [each for each in await parking.parked_streams(connection) if each.view == name]
-        return respond({"name": name, "streams": done.streams, "events": done.events, "parked": left})
+        return respond(Retried(name, done.streams, done.events, tuple(left)))
 
     return router
 

@@ -6,12 +6,12 @@ Bodies are encoded by msgspec from Structs; FastAPI only finds the route and rea
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from domain.access import Least, may
 from domain.ports import EventStore, Feed
@@ -28,9 +28,26 @@ PER_PAGE_MAX = 100
 
 T = TypeVar("T")
 
+
+class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A page of a list. next_cursor: null on the last one."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
 _json = msgspec.json.Encoder()
 
-AtLeast = Annotated[int | None, Query(ge=0, description="Wait for this event position (X-Event-Position of a command), at most 2 s.")]
+POSITION_MAX = 2**63 - 1
+INTEGER_MAX = 2**31 - 1
+
+RunName = Annotated[str, Path(alias="id", description="An id, a unique prefix of one, latest, N, or WORKFLOW#N.")]
+Id = Annotated[UUID, Path(alias="id")]
+After = Annotated[int, Query(ge=0, le=POSITION_MAX, description="Only events after this position.")]
+AtLeast = Annotated[
+    int | None,
+    Query(ge=0, le=POSITION_MAX, description="Wait for this event position (X-Event-Position of a command), at most 2 s."),
+]
 PerPage = Annotated[int, Query(ge=1, le=PER_PAGE_MAX, description="Items of a page.")]
 Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 

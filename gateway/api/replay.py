@@ -2,23 +2,29 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from domain import invariants
 from domain.envelope import Recorded
 from domain.job.events import JobAcquired
-from gateway.api.reads import Mine, Reads, least, respond
+from gateway.api.reads import Mine, Reads, RunName, least, respond
 from gateway.api.runs import run_id
-from gateway.api.shapes import grouped, job_shape, run_shape
+from gateway.api.shapes import JobShape, RunShape, grouped, job_shape, run_shape
+from gateway.body import decoded
+from gateway.openapi import tells
 from gateway.problems import problem
 from projections.catalogue import VIEWS
+from projections.fold import Parked
 from projections.parking import ParkedStream
+from projections.queue import QueueRow
 from projections.run_history import run_history
-from projections.state import QueueFold, QueueState, RunState, run_state, until
+from projections.runners import RunnerRow
+from projections.state import LeaseState, LogState, QueueFold, QueueState, RunState, run_state, until
+from projections.status import AttemptRow
 from projections.verify import Difference, Verification, verify_run, verify_store
 
 STORE_POSITIONS_MAX = 200_000
@@ -67,26 +73,44 @@ class ReplayRequest(msgspec.Struct, frozen=True):
     scope: Scope | None = None
 
 
+_REQUEST = msgspec.json.Decoder(ReplayRequest)
+POINT = r"^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}.+)$"
+Point = Annotated[str | None, Query(description="A position or an instant.", json_schema_extra={"pattern": POINT})]
+
+
+class StateShape(msgspec.Struct, frozen=True):
+    """A run as it stood; see projections.state. run: null before its first event."""
+
+    position: int
+    events: int
+    run: RunShape | None
+    jobs: tuple[JobShape, ...]
+    attempts: tuple[AttemptRow, ...]
+    leases: tuple[LeaseState, ...]
+    queue: tuple[QueueRow, ...]
+    runners: tuple[RunnerRow, ...]
+    logs: tuple[LogState, ...]
+    parked: tuple[Parked, ...]
+
+
 def replay_routes() -> APIRouter:
     """State and replay below /api/v1/runs."""
     router = APIRouter(prefix="/api/v1/runs", tags=["replay"])
 
-    @router.get("/{run}/state", summary="The run as it stood at a position or time, by default now", openapi_extra=least("viewer"))
-    async def state(reads: Mine, run: str, at: str | None = None) -> Response:
+    @router.get("/{id}/state", summary="The run as it stood at a position or time, by default now", openapi_extra=least("viewer"))
+    @tells(StateShape, problems=(409,))
+    async def state(reads: Mine, run: RunName, at: Point = None) -> Response:
         identity = await run_id(reads, run)
         return respond(shown(await state_at(reads, identity, at), reads.public_url))
 
     @router.post(
-        "/{run}/replay",
+        "/{id}/replay",
         summary="Fold the events again and compare every row of the views; prove the invariants",
         openapi_extra=least("viewer"),
     )
-    async def replay(request: Request, reads: Mine, run: str) -> Response:
-        body = await request.body()
-        try:
-            wanted = msgspec.json.decode(body or b"{}", type=ReplayRequest)
-        except msgspec.DecodeError as error:
-            raise problem(422, "bad_body", str(error), hint='send {"scope": "run"}, {"scope": "store"} or nothing') from error
+    @tells(Replayed, body=ReplayRequest, problems=(409,))
+    async def replay(request: Request, reads: Mine, run: RunName) -> Response:
+        wanted = decoded(_REQUEST, await request.body() or b"{}")
         return respond(await verified(reads, await run_id(reads, run), wanted.scope))
 
     return router
@@ -145,21 +169,21 @@ def point(at: str | None) -> tuple[int | None, datetime | None]:
     return None, instant
 
 
-def shown(state: RunState, base_url: str) -> dict[str, Any]:
+def shown(state: RunState, base_url: str) -> StateShape:
     """A state in the shapes of the API."""
     by_job = grouped(state.attempts, state.steps)
-    return {
-        "position": state.position,
-        "events": state.events,
-        "run": run_shape(state.run, base_url) if state.run else None,
-        "jobs": [job_shape(job, *by_job[job.id]) for job in state.jobs],
-        "attempts": state.attempts,
-        "leases": state.leases,
-        "queue": state.queue,
-        "runners": state.runners,
-        "logs": state.logs,
-        "parked": state.parked,
-    }
+    return StateShape(
+        position=state.position,
+        events=state.events,
+        run=run_shape(state.run, base_url) if state.run else None,
+        jobs=tuple(job_shape(job, *by_job[job.id]) for job in state.jobs),
+        attempts=tuple(state.attempts),
+        leases=tuple(state.leases),
+        queue=tuple(state.queue),
+        runners=tuple(state.runners),
+        logs=tuple(state.logs),
+        parked=tuple(state.parked),
+    )
 
 
 async def verified(reads: Reads, run: UUID, scope: Scope | None) -> Replayed:

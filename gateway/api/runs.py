@@ -5,12 +5,31 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from domain.run.events import RunTriggered
 from gateway.api.events import event_page, position_of
 from gateway.api.jobs import held_jobs
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, Reads, bad_cursor, least, listing, page, read_cursor, respond
-from gateway.api.shapes import grouped, job_shape, run_attempt_shape, run_shape
+from gateway.api.reads import (
+    INTEGER_MAX,
+    PER_PAGE,
+    After,
+    AtLeast,
+    Cursor,
+    Listing,
+    Mine,
+    PerPage,
+    Reads,
+    RunName,
+    bad_cursor,
+    least,
+    listing,
+    page,
+    read_cursor,
+    respond,
+)
+from gateway.api.shapes import EventShape, JobShape, RunAttemptShape, RunShape, grouped, job_shape, run_attempt_shape, run_shape
+from gateway.openapi import tells
 from gateway.problems import problem
 from projections.holds import holds
 from projections.rows import Connection
@@ -61,11 +80,15 @@ async def the_run_attempt(connection: Connection, run: RunRow, number: int) -> R
     )
 
 
+RunAttemptNumber = Annotated[int, Path(alias="run_attempt", ge=1, le=INTEGER_MAX)]
+
+
 def run_routes() -> APIRouter:
     """The routes below /api/v1/runs."""
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
     @router.get("", summary="List runs, newest first", openapi_extra=least("viewer"))
+    @tells(Listing[RunShape], returns=("Link",))
     async def list_(
         request: Request,
         reads: Mine,
@@ -92,8 +115,9 @@ def run_routes() -> APIRouter:
             request, found, per_page, shape=lambda run: run_shape(run, reads.public_url, reasons.get(run.id, "")), cursor=NEWEST_FIRST.after
         )
 
-    @router.get("/{run}", summary="One run", openapi_extra=least("viewer"))
-    async def one(reads: Mine, run: str, at_least: AtLeast = None) -> Response:
+    @router.get("/{id}", summary="One run", openapi_extra=least("viewer"))
+    @tells(RunShape, problems=(409,))
+    async def one(reads: Mine, run: RunName, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status", "holds")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
@@ -101,13 +125,14 @@ def run_routes() -> APIRouter:
         await reads.reached(at_least, "status", "holds", about=row.id)
         return respond(run_shape(row, reads.public_url, reasons.get(row.id, "")))
 
-    @router.get("/{run}/jobs", summary="The jobs of a run with the steps of their last attempt", openapi_extra=least("viewer"))
+    @router.get("/{id}/jobs", summary="The jobs of a run with the steps of their last attempt", openapi_extra=least("viewer"))
+    @tells(Listing[JobShape], problems=(409,), returns=("Link",))
     async def jobs(
         request: Request,
         reads: Mine,
-        run: str,
+        run: RunName,
         *,
-        run_attempt: Annotated[int | None, Query(ge=1, description="1 + number of re-runs; the last one by default.")] = None,
+        run_attempt: Annotated[int | None, Query(ge=1, le=INTEGER_MAX, description="1 + re-runs; the last one by default.")] = None,
         at_least: AtLeast = None,
         per_page: PerPage = PER_PAGE_JOBS,
         cursor: Cursor = None,
@@ -129,8 +154,9 @@ def run_routes() -> APIRouter:
             request, found, per_page, shape=lambda job: job_shape(job, *by_job[job.id], reasons.get(job.id, "")), cursor=AS_PLANNED.after
         )
 
-    @router.get("/{run}/attempts", summary="The run attempts of a run: the first one and each re-run", openapi_extra=least("viewer"))
-    async def run_attempts(request: Request, reads: Mine, run: str, at_least: AtLeast = None) -> Response:
+    @router.get("/{id}/attempts", summary="The run attempts of a run: the first one and each re-run", openapi_extra=least("viewer"))
+    @tells(Listing[RunAttemptShape], problems=(409,))
+    async def run_attempts(request: Request, reads: Mine, run: RunName, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
@@ -139,24 +165,26 @@ def run_routes() -> APIRouter:
         return listing(request, (run_attempt_shape(was, each, reads.public_url) for was, each in zip(rows, found, strict=True)))
 
     @router.get(
-        "/{run}/attempts/{run_attempt}",
+        "/{id}/attempts/{run_attempt}",
         summary="A run as it stands, or stood at its end, in one run attempt",
         openapi_extra=least("viewer"),
     )
-    async def run_attempt(reads: Mine, run: str, run_attempt: int, at_least: AtLeast = None) -> Response:
+    @tells(RunAttemptShape, problems=(409,))
+    async def run_attempt(reads: Mine, run: RunName, run_attempt: RunAttemptNumber, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "status")
         async with reads.connections() as connection:
             row = await the_run(connection, reads.tenant, run)
             attempt = await the_run_attempt(connection, row, run_attempt)
             return respond(run_attempt_shape(await run_attempt_row(connection, row, attempt), attempt, reads.public_url))
 
-    @router.get("/{run}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept", openapi_extra=least("viewer"))
+    @router.get("/{id}/events", summary="The events of a run and its jobs, in order; NDJSON by Accept", openapi_extra=least("viewer"))
+    @tells(Listing[EventShape], lines=True, problems=(409,), returns=("Link",))
     async def events(
         request: Request,
         reads: Mine,
-        run: str,
+        run: RunName,
         *,
-        after: Annotated[int, Query(ge=0, description="Only events after this position.")] = 0,
+        after: After = 0,
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:
@@ -180,6 +208,6 @@ async def run_id(reads: Reads, name: str) -> UUID:
     except ValueError:
         async with reads.connections() as connection:
             return (await the_run(connection, reads.tenant, name)).id
-    if not await reads.log.load(identity):
+    if not await reads.log.load_only(identity, (RunTriggered,)):
         raise problem(404, "run_not_found", f"there is no run {identity}", hint="GET /api/v1/runs lists them")
     return identity

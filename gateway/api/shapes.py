@@ -83,6 +83,12 @@ class StepShape(msgspec.Struct, frozen=True):
     background: bool = False
 
 
+class AttemptShape(AttemptRow, kw_only=True):
+    """An acquisition of a job. steps: as in the job's own shape, but of this attempt."""
+
+    steps: tuple[StepShape, ...]
+
+
 class JobShape(msgspec.Struct, frozen=True):
     """A job, or a node of the plan that waits for its needs. runner: the name; attempt: the last one (0: none).
 

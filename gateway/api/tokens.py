@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -11,28 +12,35 @@ from fastapi import APIRouter, Request, Response
 from commands.handle import Handler, Origin
 from domain import ids
 from domain.access import Role, may
-from domain.token import CreateToken, RevokeToken, Token
+from domain.token import LIFETIME_SECONDS_MAX, NAME_LENGTH_MAX, CreateToken, RevokeToken, Token
 from gateway import http, secrets
 from gateway.api.orders import idempotency_key, position_header
 from gateway.api.overview import Condition, same, selected
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, least, page
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
+from gateway.openapi import tells
 from gateway.problems import problem, refused
 from gateway.refusals import Refusals
 from projections.select import Order
-from projections.tokens import TOKEN_TABLE
+from projections.tokens import TOKEN_TABLE, TokenRow
 
 DEFAULT_SECONDS = 90 * 86_400
 NEWEST_FIRST = Order(("created_at", "id"), descending=True)
 TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+# For the document; the domain refuses what does not fit, with a code of its own.
+NAME = msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": NAME_LENGTH_MAX})
+LIFETIME = msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": LIFETIME_SECONDS_MAX})
+NAMED = msgspec.Meta(extra_json_schema={"pattern": f"^{TENANT.pattern}$"})
+
+
 class NewToken(msgspec.Struct, frozen=True):
     """`POST /api/v1/tokens`. expires_in_seconds: null: until it is revoked. tenant: another one, which begins with it (operators)."""
 
-    name: str
+    name: Annotated[str, NAME]
     role: Role
-    expires_in_seconds: int | None = DEFAULT_SECONDS
-    tenant: str | None = None
+    expires_in_seconds: Annotated[int, LIFETIME] | None = DEFAULT_SECONDS
+    tenant: Annotated[str, NAMED] | None = None
 
 
 class MadeToken(msgspec.Struct, frozen=True):
@@ -122,6 +130,7 @@ def token_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
     @router.get("", summary="List tokens, newest first, without their texts", openapi_extra=least("admin"))
+    @tells(Listing[TokenRow], returns=("Link",))
     async def tokens(
         request: Request, reads: Mine, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None
     ) -> Response:

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Response
 from domain.envelope import Recorded
 from domain.job.events import JobCreated
 from domain.why import why_job, why_run
+from domain.why.reason import JobWhy, RunWhy
 from gateway.api.jobs import the_job
-from gateway.api.reads import AtLeast, Mine, least, respond
+from gateway.api.reads import AtLeast, Id, Mine, RunName, least, respond
 from gateway.api.replay import history
 from gateway.api.runs import run_id
+from gateway.openapi import tells
 from gateway.problems import problem
 from projections.surroundings import surroundings
 
@@ -22,11 +24,12 @@ def why_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["why"])
 
     @router.get(
-        "/runs/{run}/why",
+        "/runs/{id}/why",
         summary="Why a run stands or ended so: root causes, each job's reasons, where the time went",
         openapi_extra=least("viewer"),
     )
-    async def run_why(reads: Mine, run: str, at_least: AtLeast = None) -> Response:
+    @tells(RunWhy, problems=(409,))
+    async def run_why(reads: Mine, run: RunName, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, *VIEWS_AROUND)
         identity = await run_id(reads, run)
         async with reads.connections() as connection:
@@ -37,11 +40,12 @@ def why_routes() -> APIRouter:
         return respond(found)
 
     @router.get(
-        "/jobs/{job}/why",
+        "/jobs/{id}/why",
         summary="Why a job stands or ended so, why it was tried again, where its time went",
         openapi_extra=least("viewer"),
     )
-    async def job_why(reads: Mine, job: UUID, at_least: AtLeast = None) -> Response:
+    @tells(JobWhy)
+    async def job_why(reads: Mine, job: Id, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, *VIEWS_AROUND, about=job)
         async with reads.connections() as connection:
             run = _run_of(await reads.log.load(job)) or (await the_job(connection, reads.tenant, job)).run_id
