@@ -153,9 +153,9 @@ class Handler:
         """Where the event at `version` of a stream stands in the log. Raises IndexError when there is none."""
         return (await self._store.load(stream, version - 1))[0].position
 
-    async def position_of(self, stream: UUID, command: UUID) -> int:
-        """Where the first event that a command led to in a stream stands in the log. Raises StopIteration when there is none."""
-        return next(event.position for event in await self._store.load(stream) if event.meta.command == command)
+    async def led_to(self, stream: UUID, command: UUID) -> tuple[Recorded, ...]:
+        """The events of a stream that a command from outside led to; none where it never came, or changed nothing."""
+        return tuple(event for event in await self._store.load(stream) if event.meta.command == command)
 
     async def _append(self, unit: Unit, tracking: Tracking | None) -> tuple[Recorded, ...]:
         """Append, then let the cache and the listeners know; a failure leaves both as they were."""

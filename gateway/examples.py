@@ -47,6 +47,8 @@ VOCABULARY: dict[str, Any] = {
     "jobs": [JOB],
     "key": "build",
     "labels": ["self-hosted", "linux"],
+    "lag": 0,
+    "Health.lag": {"status": 0},
     "lane": "default",
     "level": "ok",
     "matrix": {"python": "3.12"},

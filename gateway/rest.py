@@ -29,12 +29,14 @@ class Alive(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """What `/readyz` tells. parts: "ok" or what is wrong, by name; ready: whether requests can be served.
 
-    parked_streams: how many streams wait in a view because an event of theirs could not be folded; see `projection list`.
+    lag: how many positions each view is behind the log. parked_streams: how many streams wait in a view because an event of
+    theirs could not be folded; see `projection list`.
     """
 
     ready: bool
     parts: dict[str, str]
     parked_streams: int = 0
+    lag: dict[str, int] = {}
 
 
 def rest(routers: Sequence[APIRouter], hot: Sequence[Route], reading: Reading, health: Callable[[], Awaitable[Health]]) -> FastAPI:

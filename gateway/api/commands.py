@@ -9,12 +9,13 @@ from uuid import UUID
 
 import msgspec
 
-from commands.handle import Outcome
+from commands.handle import Origin, Outcome
 from commands.trigger import NotTriggered, TriggerRequest, trigger
 from domain.ports import Blobs
 from domain.run.commands import CancelRun, NoteRunner, RerunRun
+from domain.run.events import RunCancellationRequested
 from domain.run.state import Run
-from gateway.api.orders import Orders, idempotency_key, position_header
+from gateway.api.orders import Orders, idempotency_key, named, position_header
 from gateway.http import Reply, Request, Route, answer
 from gateway.problems import problem
 
@@ -135,10 +136,26 @@ class Commands:
         return answer(StartedRuns(runs, outcome.not_triggered), 202, tuple(headers))
 
     async def cancel_run(self, request: Request, body: Cancel) -> Reply:
-        """Ask for the end of a run."""
-        run = request.params[0]
-        outcome = await self._handle(request, CancelRun(run, body.reason, force=body.force), run)
-        return answer(Accepted(run, outcome.position), 202, (position_header(outcome.position),))
+        """Ask for the end of a run. A repeat is answered as the first time, though the run may be over since."""
+        run, origin = request.params[0], self._orders.command_origin(request)
+        if named(request) and (replayed := await self._cancelled_before(run, body, origin)) is not None:
+            return replayed
+        outcome = await self._orders.carry_out(request, CancelRun(run, body.reason, force=body.force), run, origin)
+        position = max((event.position for event in outcome.events if event.stream == run), default=outcome.position)
+        return answer(Accepted(run, position), 202, (position_header(position),))
+
+    async def _cancelled_before(self, run: UUID, body: Cancel, origin: Origin) -> Reply | None:
+        """The answer of the request that came under the same key before; 422 where that had another body."""
+        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
+        before = await self._orders.handler.led_to(run, origin.command)
+        if not before:
+            return None
+        asked: RunCancellationRequested = before[0].data
+        if (asked.reason, asked.force) != (body.reason, body.force):
+            detail = f"the key of this request cancelled run {run} with another body before"
+            raise problem(422, "idempotency_key_reused", detail, hint="use a new key, or repeat the first body")
+        position = before[-1].position
+        return answer(Accepted(run, position), 202, (position_header(position), (b"idempotency-replayed", b"true")))
 
     async def rerun_all(self, request: Request, _body: None) -> Reply:
         """Run all jobs of a run that is over again."""
@@ -164,7 +181,7 @@ class Commands:
         run: Run = outcome.state
         assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
         attempt = run.reruns[origin.command]
-        position = await self._orders.handler.position_of(run.run, origin.command)
+        position = (await self._orders.handler.led_to(run.run, origin.command))[0].position
         headers = [position_header(position)]
         if not outcome.events:
             headers.append((b"idempotency-replayed", b"true"))

@@ -91,6 +91,11 @@ def invalid(broken: Sequence[Diagnostic], where: str) -> Exception:
     )
 
 
+def named(request: Request) -> bool:
+    """Whether the client named this request, so that it may come again."""
+    return b"idempotency-key" in request.headers
+
+
 def idempotency_key(request: Request) -> str:
     """The Idempotency-Key, or one drawn now."""
     given = request.headers.get(b"idempotency-key")

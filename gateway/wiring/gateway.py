@@ -171,19 +171,20 @@ async def _health(parts: Parts) -> "Health":
     """Parked streams are told and do not make the process unfit: everything else is served."""
     from domain.ports import StoreUnavailable
     from gateway.rest import Health
-    from projections import parking
+    from projections import parking, positions
 
-    found = {"store": "ok"}
+    found, lag = {"store": "ok"}, {}
     parked = 0
     try:
-        await parts.store.head()
+        head = await parts.store.head()
         async with parts.connections() as connection:
             parked = len(await parking.parked_streams(connection))
+            lag = {place.view: max(0, head - place.position) for place in await positions.places(connection)}
     except StoreUnavailable as error:
         found["store"] = str(error)
     if parts.agents.failure is not None:
         found["agents"] = parts.agents.failure
-    return Health(all(part == "ok" for part in found.values()), found, parked)
+    return Health(all(part == "ok" for part in found.values()), found, parked, lag)
 
 
 def tls(settings: "Settings") -> "Tls | None":

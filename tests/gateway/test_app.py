@@ -48,7 +48,9 @@ async def test_a_runner_token_opens_only_the_runner_protocol(gateway: Gateway) -
 async def test_health_and_the_document_are_public(gateway: Gateway) -> None:
     """A probe needs no token; the document describes hot routes too."""
     assert (await gateway.request("GET", "/healthz", role=None)).json == {"status": "ok"}
-    assert (await gateway.request("GET", "/readyz", role=None)).json["ready"] is True
+    ready = (await gateway.request("GET", "/readyz", role=None)).json
+    assert ready["ready"] is True
+    assert {"status", "queue"} <= ready["lag"].keys()
     document = (await gateway.request("GET", "/openapi.json", role=None)).json
     assert document["openapi"].startswith("3.1")
     assert "requestBody" in document["paths"]["/runner/v1/acquire"]["post"]

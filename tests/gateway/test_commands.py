@@ -1,5 +1,6 @@
 """Write routes: once per key, refused with the reason, kept for the audit."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -114,3 +115,19 @@ async def test_what_was_read_is_changed_only_in_that_version(
     assert ({name: now.json[name] for name in change}, now.headers["ETag"] != tag) == (change, True)
     for welcome in ({"If_Match": "*"}, {}, {"If_Match": now.headers["ETag"]}):
         assert (await gateway.request("PATCH", path, change, **welcome)).status == 200
+
+
+async def test_a_cancel_that_comes_again_is_answered_as_the_first_time(gateway: Gateway) -> None:
+    """Under its key, though the run is over; with another body it is refused; without the key it is another request."""
+    run = await gateway.run()
+    path = f"/api/v1/runs/{run}/cancel"
+    first = await gateway.request("POST", path, {"reason": "a mistake"}, Idempotency_Key="stop-7")
+    assert (first.status, first.headers.get("Idempotency-Replayed")) == (202, None)
+    async with asyncio.timeout(60):
+        while (await gateway.request("POST", path, {})).status != 409:
+            await asyncio.sleep(0.05)  # the reactor of the server ends the jobs
+    again = await gateway.request("POST", path, {"reason": "a mistake"}, Idempotency_Key="stop-7")
+    assert (again.status, again.json, again.headers["Idempotency-Replayed"]) == (202, first.json, "true")
+    assert again.headers["X-Event-Position"] == first.headers["X-Event-Position"] == str(first.json["position"])
+    other = await gateway.request("POST", path, {"reason": "another"}, Idempotency_Key="stop-7")
+    assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
