@@ -51,6 +51,8 @@ EXPLANATIONS: dict[str, str] = {
     "WF050": "`wait` and `cancel` name steps that come before them in the job.",
     "WF051": "A `parallel` group holds plain `run` and `uses` steps.",
     "WF052": "`runs.using` of an action is composite, docker, node20 or node24 (node12 and node16 are still read).",
+    "WF053": "A step uses OWNER/REPOSITORY@REF, OWNER/REPOSITORY/PATH@REF, an action of the checked-out repository (./PATH), or"
+    " docker://IMAGE. GitHub's parser reads anything else too, and its server then refuses the file.",
     "WF100": "A matrix makes at most 256 jobs.",
     "WF101": "The matrix, once evaluated, must be a mapping of names to lists; include and exclude are lists of mappings.",
     "WF102": "The expression failed when the job was planned, with the values that it had then.",
@@ -71,7 +73,7 @@ EXPLANATIONS: dict[str, str] = {
     "WF402": "The default is none of the options, so a dispatch that gives no value would be refused.",
     "WF403": "A condition with text around ${{ }} is a text that is not empty, and so always true.",
     "WF404": "An event takes either a filter or its -ignore twin: GitHub's parser reads both, and its server then refuses the"
-    ' file. A filter can exclude as well, with patterns that begin with "!".',
+    ' file, as does a run here. A filter can exclude as well, with patterns that begin with "!".',
     "WF405": "The filter pattern is broken, so no branch, tag or path ever matches it, and the event starts nothing.",
     "WF501": "A value that a stranger decides (a title, a branch name, a comment) is pasted into a script by ${{ }} before the"
     " shell reads it, so a crafted one runs as code. Pass it by env and use the variable in quotes.",

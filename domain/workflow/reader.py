@@ -34,7 +34,8 @@ def read(
     files: the called workflows by their reference (`owner/repo/path@ref` or `./path`); None: calls are not followed.
     options: limits and features as GitHub's parser names them (`max-file-size`, `max-depth`, `max-job-limit`,
     `permissions-policy`, `experimental-features`, ...); None: everything that GitHub has released. `untrusted-values`:
-    "deny" makes an error of a script into which a payload's value is pasted, else a warning. Returns the workflow
+    "deny" makes an error of a script into which a payload's value is pasted, else a warning. `server-rules`: make errors
+    of what only GitHub's server refuses, its parser does not (WF053, WF404). Returns the workflow
     (None when there is an error) and all findings, warnings too, in the order of the file.
     """
     options_ = options or {}
@@ -52,8 +53,8 @@ def read(
 
 
 def released(untrusted_values: str = "warn") -> dict[str, Any]:
-    """The options under which everything that GitHub has released is on, as it is without options."""
-    return {"untrusted-values": untrusted_values, "experimental-features": {"all": True}}
+    """The options for files that shall run: everything that GitHub has released, and the rules of its server too."""
+    return {"untrusted-values": untrusted_values, "experimental-features": {"all": True}, "server-rules": True}
 
 
 def build(name: str, root: Node, checked: Validator) -> Workflow:
@@ -75,7 +76,7 @@ def build(name: str, root: Node, checked: Validator) -> Workflow:
 
 def _nodes(name: str, content: str, options: Mapping[str, Any], *, background: bool) -> tuple[Node | None, Validator]:
     """The first two passes."""
-    checked = Validator(name, content)
+    checked = Validator(name, content, as_server=bool(options.get("server-rules")))
     shape = ROOT if background else ROOT_WITHOUT_BACKGROUND
     limits = Limits(
         file_bytes_max=int(options.get("max-file-size", FILE_BYTES_MAX)),

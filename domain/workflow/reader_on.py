@@ -45,7 +45,7 @@ def _filters(event: str, node: Node, checked: Validator) -> dict[str, list[str]]
                 f'"{event}" has both "{one}" and "{other}"',
                 because="GitHub's server accepts one of the two for an event",
                 help=f'use "{one}" alone, and exclude with patterns that begin with "!"',
-                severity="warning",
+                severity=checked.server_says,
             )
     found: dict[str, list[str]] = {}
     for name, _, value in fields:

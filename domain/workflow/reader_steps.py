@@ -1,5 +1,6 @@
 """What `steps` mean: one thing per step, ids given and generated, and which steps wait for which."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from domain.workflow.nodes import Kind, Node
 from domain.workflow.suggest import did_you_mean
 from domain.workflow.validator import Validator
 
+_ACTION = re.compile(r"\.[/\\]|\$/|docker://.|[^/\\@]+[/\\][^@]*[^/\\@][^@]*@[^@]+\Z")
 _DOES = frozenset(("run", "uses", "wait", "wait-all", "cancel", "parallel"))
 
 
@@ -96,8 +98,27 @@ def _step(index: int, fields: Fields, given: str | None, checked: Validator, tak
         _check_parallel(group or owner, checked)
         parts["parallel"] = read_steps(group, checked, taken)
     if does == "uses":
+        _check_uses(fields, checked)
         parts["places"] = fields.places(("uses",))
     return Step(index=index, id=identity, place=Place(owner.line, owner.column), **parts)
+
+
+def _check_uses(fields: Fields, checked: Validator) -> None:
+    node = fields.node("uses")
+    if node is None or node.kind is Kind.EXPRESSION or _ACTION.match(node.value):
+        return
+    reference = node.value[:100]
+    named = "/" in reference and "@" not in reference
+    checked.report(
+        "WF053",
+        node,
+        f'"{reference}" is no reference of an action',
+        because=f"it has no {'ref' if named else 'OWNER/REPOSITORY@REF'}",
+        help=f'write "{reference}@REF" with a tag, a branch or a commit'
+        if named
+        else 'write "OWNER/REPOSITORY@REF", or "./PATH" for an action of the checked-out repository',
+        severity=checked.server_says,
+    )
 
 
 def _check_parallel(node: Node, checked: Validator) -> None:

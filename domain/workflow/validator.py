@@ -40,11 +40,15 @@ class TooManyFindings(Exception):  # noqa: N818 - not an error of the program
 
 
 class Validator:
-    """Collects findings about one file. text is the file's content, for exact places inside scalars."""
+    """Collects findings about one file. text is the file's content, for exact places inside scalars.
 
-    def __init__(self, file: str, text: str) -> None:
+    as_server: refuse, too, what GitHub's parser reads and its server then refuses; else that is a warning.
+    """
+
+    def __init__(self, file: str, text: str, *, as_server: bool = False) -> None:
         self.file = file
         self.found: list[Diagnostic] = []
+        self.server_says = "error" if as_server else "warning"
         self._source = Source(text)
 
     def report(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.workflow.reader import read
+from domain.workflow.reader import read, released
 from tests.domain.workflow.reading import JOB, accepted, job, places, refused
 
 CALL = "on: push\njobs:\n  call:\n    uses: ./.github/workflows/called.yml\n"
@@ -111,11 +111,34 @@ def test_an_input_that_contradicts_itself_is_reported(input_, severity):
     assert [each.severity for each in found] == [severity]
 
 
-def test_both_a_filter_and_its_twin_are_warned_about():
-    """GitHub's server refuses what its parser reads."""
-    workflow, found = read("ci.yml", f"on: {{push: {{branches: a, branches-ignore: b}}}}\n{JOB}")
+FILTERS = f"on: {{push: {{branches: a, branches-ignore: b}}}}\n{JOB}"
+
+
+def uses(reference):
+    return f"on: push\njobs:\n a:\n  runs-on: x\n  steps: [{{uses: '{reference}'}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        (FILTERS, "WF404", (1, 26)),
+        *((uses(each), "WF053", (5, 18)) for each in ("foo", "foo@v1", "foo/bar", "foo/bar@", "foo/@v1", "a/b@c@d", "docker://", "../a")),
+    ],
+)
+def test_what_only_githubs_server_refuses_is_an_error_of_files_that_shall_run(text, code, place):
+    """Its parser reads two twin filters and any `uses`: so `read` warns, and with the options of a run it refuses."""
+    workflow, found = read("ci.yml", text)
     assert workflow is not None
-    assert [(each.code, each.severity) for each in found] == [("WF404", "warning")]
+    assert [(each.code, each.severity, (each.line, each.column)) for each in found] == [(code, "warning", place)]
+    workflow, found = read("ci.yml", text, None, released())
+    assert workflow is None
+    assert [(each.code, each.severity, (each.line, each.column)) for each in found] == [(code, "error", place)]
+
+
+@pytest.mark.parametrize("reference", ["a/b@v1", "a/b/c/d@v1", "./a", "./", "$/a", "docker://alpine", "a/b@feature/x"])
+def test_references_of_actions(reference):
+    """All that GitHub's server takes."""
+    assert read("ci.yml", uses(reference), None, released())[1] == []
 
 
 def called(files: dict[str, str] | None, call: str = CALL, options: dict[str, object] | None = None):
