@@ -17,12 +17,29 @@ from gateway.cli.show import show_plan
 )
 @click.option("-W", "--workflow", "files", multiple=True, metavar="FILE", help="Only this workflow file (can be repeated).")
 @click.option("-e", "--event-file", type=click.Path(path_type=Path), default=None, metavar="EVENT.json", help="The event's payload.")
+@click.option("--input", "inputs", multiple=True, metavar="K=V", help="An input of workflow_dispatch (can be repeated).")
 @data_option()
 @json_option
-def plan(*, event: str, directory: Path, files: tuple[str, ...], event_file: Path | None, data: Path | None, as_json: bool) -> int:
+def plan(
+    *,
+    event: str,
+    directory: Path,
+    files: tuple[str, ...],
+    event_file: Path | None,
+    inputs: tuple[str, ...],
+    data: Path | None,
+    as_json: bool,
+) -> int:
     """Show what EVENT (push) would run, and which workflows it would not start and why."""
     found = planning.make(
-        planning.Ask(directory=directory, data=(data or default_data()).absolute(), event=event, files=files, payload_file=event_file)
+        planning.Ask(
+            directory=directory,
+            data=(data or default_data()).absolute(),
+            event=event,
+            files=files,
+            payload_file=event_file,
+            inputs={key: values[-1] for key, values in planning.pairs(inputs, "--input", "=").items()},
+        )
     )
     if not as_json:
         planning.refuse_broken(found)

@@ -304,3 +304,11 @@ def test_lint_follows_the_calls_of_files_beside_it(ledgermill, repository):
     assert '3:75: the called workflow has no secret "tokn" [WF045]' in found
     assert '3:55: the input "n" cannot be "x" [WF045]' in found
     assert '5:34: "container" of job "image" cannot be run yet [WF201]' in found
+
+
+def test_a_plan_takes_the_inputs_that_a_dispatch_needs(ledgermill, repository):
+    """As `run` does: without the required one it is refused, with the help to give it."""
+    said = ledgermill("plan", "workflow_dispatch", "-C", str(repository))
+    assert (said.code, "[WF302]" in said.err or "[WF302]" in said.out) == (1, True)
+    assert ledgermill("plan", "workflow_dispatch", "-C", str(repository), "--input", "level=low").code == 0
+    assert ledgermill("plan", "workflow_dispatch", "-C", str(repository), "--input", "level=none").code == 1
