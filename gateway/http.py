@@ -146,8 +146,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body.
 
     stream: sends by itself instead of handle. sends: media types of what a stream sends. more_answers: what other statuses
-    than `status` mean. starts_work: refused while the views lag too far behind (gateway.view_lag). problems: statuses of
-    errors beyond those that gateway.openapi knows by itself. returns: headers of an answer that is no error.
+    than `status` mean. conditional: it reads If-Match. starts_work: refused while the views lag too far behind
+    (gateway.view_lag). problems: statuses of errors beyond those that gateway.openapi knows by itself. returns: headers of
+    an answer that is no error.
     """
 
     method: str
@@ -164,6 +165,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     more_answers: Mapping[int, str] = {}
     starts_work: bool = False
+    conditional: bool = False
     problems: tuple[int, ...] = ()
     returns: tuple[str, ...] = ()
 

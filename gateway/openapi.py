@@ -168,7 +168,9 @@ def _conventions(route: Route) -> tuple[tuple[Parameter, ...], tuple[str, ...], 
     if route.least == "runner":
         return (), route.returns, {409}
     returns = (*route.returns, "X-Event-Position")
-    return ((KEY,), returns, {409}) if route.method == "POST" else ((IF_MATCH,), returns, {409, 412})
+    if route.method == "POST":
+        return (KEY,), returns, {409}
+    return ((IF_MATCH,), returns, {409, 412}) if route.conditional else ((), returns, {409})
 
 
 def _sent(kind: str) -> dict[str, Any]:

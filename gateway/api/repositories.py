@@ -143,6 +143,7 @@ class Repositories:
                 body=body,
                 answers=answers,
                 status=status,
+                conditional=method in {"PATCH", "DELETE"},
             )
             for method, path, summary, handle, body, answers, status in facts
         ]
