@@ -15,6 +15,8 @@ CONFIGURATION = """\
 headers = {{ Authorization = "Bearer {admin}" }}
 request-timeout = 20
 generation.deterministic = true
+# NUL is refused everywhere (400), which no schema can say: test_contract.py asks for it.
+generation.allow-x00 = false
 continue-on-failure = true
 # A position that the log has not reached is waited for, two seconds: another test's matter.
 parameters = {{ "query.at_least" = 0 }}
