@@ -6,6 +6,7 @@
     admin       tokens of its tenant
     operator    what all tenants share: views, the whole log, tenants. An admin of the first tenant; no role of its own
     runner      the runner protocol and nothing else; it stands beside the others
+    registration  joining as a runner, once; no role of a token
 
 Every route names one of these. It must never ask who an identity is: only what its role and tenant allow.
 """
@@ -13,17 +14,19 @@ Every route names one of these. It must never ask who an identity is: only what 
 from typing import Literal
 
 Role = Literal["viewer", "developer", "maintainer", "admin", "runner"]
-Least = Literal["viewer", "developer", "maintainer", "admin", "operator", "runner"]
+Standing = Literal[Role, "registration"]
+Least = Literal[Standing, "operator"]
 
 FIRST_TENANT = "default"
 """The tenant that a store begins with; its admins are the operators."""
 
+BESIDE = ("runner", "registration")
 ORDER: tuple[Role, ...] = ("viewer", "developer", "maintainer", "admin")
 
 
-def may(role: Role, tenant: str, least: Least) -> bool:
+def may(role: Standing, tenant: str, least: Least) -> bool:
     """Whether an identity with this role and tenant may use what needs `least`."""
-    if least == "runner" or role == "runner":
+    if least in BESIDE or role in BESIDE:
         return role == least
     if least == "operator":
         return role == "admin" and tenant == FIRST_TENANT

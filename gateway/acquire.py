@@ -19,7 +19,9 @@ from domain import ids
 from domain.job.commands import AcquireJob, ReportLost
 from domain.job.state import Acquired, Done, JobState, Running
 from domain.ports import Clock, StreamUnreadable
+from domain.registration import DEFAULT_GROUP
 from domain.run.commands import ClaimSlots
+from domain.runner_group import RunnerGroup
 from domain.runner_pool import Runner
 from domain.scheduling.line import ReadyJob
 from gateway.http import ClientGone, Reply, Request, answer
@@ -27,7 +29,7 @@ from gateway.job_message import JobMessages
 from gateway.leases import HeldLease, Leases
 from gateway.presence import Presence
 from gateway.problems import problem, refused
-from gateway.ready_jobs import Poll, ReadyJobs
+from gateway.ready_jobs import Access, Poll, ReadyJobs
 from gateway.refusals import Refusals
 from runner import wire
 
@@ -76,7 +78,8 @@ class Acquiring:
         await self._presence.arrived(body.runner, origin, online=runner.online)
         await self._report_lost(body, runner.tenant)
         facts = runner.facts if runner.duty == "active" else replace(runner.facts, slots=0)
-        poll = self.ready.open(body.runner, facts.name, facts.labels, self._free(body, facts.slots), runner.tenant)
+        access = await self._access(runner)
+        poll = self.ready.open(body.runner, facts.name, facts.labels, self._free(body, facts.slots), access)
         try:
             orders = await self._wait(request, body, poll, facts.slots)
         finally:
@@ -96,6 +99,13 @@ class Acquiring:
         )
         request.close()
         return answer(wire.Acquired(leases=leases, orders=orders, now=now))
+
+    async def _access(self, runner: Runner) -> Access:
+        """Whose jobs the runner takes, as its group says."""
+        group = ids.runner_group_id(runner.tenant, runner.facts.group or DEFAULT_GROUP)
+        state: RunnerGroup | None = await self._handler.own(runner.tenant, group, "runner_group")
+        served = state.repositories if state is not None else None
+        return Access(runner.tenant, group, None if served is None else frozenset(map(str, served)))
 
     async def _check_slots(self, runner: Runner, body: wire.Acquire, origin: Origin) -> None:
         """Refuse a runner that claims more slots than it registered. With none free it may name jobs of before too."""

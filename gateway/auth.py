@@ -12,10 +12,11 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
-from domain.access import FIRST_TENANT, Least, Role, may
+from domain.access import FIRST_TENANT, Least, Role, Standing, may
 from gateway.problems import problem
 
 ADMIN_FILE = "token"
@@ -23,12 +24,16 @@ RUNNER_FILE = "runner-token"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token)."""
+    """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token).
+
+    runner: the one that this credential may speak for; None where it is not bound to one.
+    """
 
     tenant: str
-    role: Role
+    role: Standing
     actor: str
     token: str
+    runner: UUID | None = None
 
 
 def authorise(identity: Identity, least: Least) -> None:
@@ -45,6 +50,7 @@ ROLE_HINTS: dict[Least, str] = {
     "maintainer": "ask an admin for a token: ledgermill token create --role maintainer",
     "admin": "use the token in DATA/token, or one that was made with ledgermill token create --role admin",
     "operator": "this is about all tenants: use the token in DATA/token of the server",
+    "registration": "make a registration token: ledgermill runner token",
     "runner": "use the token in DATA/runner-token, or register the runner: ledgermill runner register",
 }
 

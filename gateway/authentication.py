@@ -1,4 +1,4 @@
-"""Finds the identity behind a request's bearer token: the files of the data directory, and tokens that were made by command.
+"""Finds the identity behind a bearer token: files of the data directory, tokens made by command, registrations, runners' own keys.
 
 A token names its stream, so the log itself says whether it lives; the command side keeps that state in memory and hears of a
 revocation, by whichever gateway, with the feed. That a token is used is noted once an hour, beside the request. It must
@@ -12,9 +12,12 @@ from uuid import UUID
 
 from commands.handle import Handler, Origin
 from domain.ports import Clock, StoreUnavailable
+from domain.registration import Registration
 from domain.token import NoteTokenUse, Token, hour
 from gateway import secrets
+from gateway.assertions import Assertions
 from gateway.auth import Identity, Tokens
+from runner.assertions import PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,9 @@ LOOKUPS_MAX = 8
 class Authentication:
     """Knows everybody who may ask. local: the tokens of the data directory."""
 
-    def __init__(self, local: Tokens, handler: Handler, clock: Clock) -> None:
+    def __init__(self, local: Tokens, handler: Handler, clock: Clock, assertions: Assertions) -> None:
         self._local = local
+        self._assertions = assertions
         self._handler = handler
         self._clock = clock
         self._lookups = asyncio.Semaphore(LOOKUPS_MAX)
@@ -38,16 +42,34 @@ class Authentication:
         text = bearer(authorization)
         if text is None:
             return None
+        known = self._local.identify(text)
+        if known is not None:
+            return known
+        async with self._lookups:
+            if text.startswith(PREFIX):
+                return await self._assertions.identify(text)
+            if text.startswith(secrets.REGISTRATION):
+                return await self._registration(text)
+            return await self._token(text)
+
+    async def _token(self, text: str) -> Identity | None:
         stream = secrets.stream_of(secrets.ACCESS, text)
         if stream is None:
-            return self._local.identify(text)
-        async with self._lookups:
-            token: Token | None = await self._handler.state(stream, "token")
+            return None
+        token: Token | None = await self._handler.state(stream, "token")
         now = self._clock.now()
         if not isinstance(token, Token) or not secrets.fits(text, token.facts.digest) or not token.lives(now):
             return None
         self._note(stream, token, now)
         return Identity(tenant=token.tenant, role=token.role, actor=f"token:{stream}", token=str(stream))
+
+    async def _registration(self, text: str) -> Identity | None:
+        """Who may join as a runner; whether it still may is decided when it does, so that it hears the reason."""
+        stream = secrets.stream_of(secrets.REGISTRATION, text)
+        state: Registration | None = await self._handler.state(stream, "registration") if stream else None
+        if not isinstance(state, Registration) or not secrets.fits(text, state.facts.digest):
+            return None
+        return Identity(tenant=state.tenant, role="registration", actor=f"registration:{stream}", token=str(stream))
 
     def _note(self, stream: UUID, token: Token, now: datetime) -> None:
         """Write down, beside the request, that the token is used; one attempt an hour."""

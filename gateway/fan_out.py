@@ -4,15 +4,17 @@ Ready jobs and leases hear of an event twice and take that well; streams to clie
 the feed has one order.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import cast
+from uuid import UUID
 
 from commands.handle import Handler
 from domain import runner_pool
 from domain.envelope import Recorded
 from domain.job import events as e
 from domain.ports import Feed, Page
+from domain.runner_group import RunnerGroupChanged
 from gateway.hub import Hub
 from gateway.leases import Leases
 from gateway.ports import Logs
@@ -53,17 +55,19 @@ class FanOut:
         self._ready.on_events(events)
         for event in events:
             if isinstance(event.data, DUTY):
-                self._evict(event)
+                self._once(event, self._ready.evict)
+            elif isinstance(event.data, RunnerGroupChanged):
+                self._once(event, self._ready.evict_group)
             elif isinstance(event.data, ATTEMPT_ENDS):
                 self._logs.close(event.stream, event.data.attempt)
 
-    def _evict(self, event: Recorded) -> None:
-        """A runner's duty changed: once, since by the second time it may have opened the right poll already."""
+    def _once(self, event: Recorded, evict: Callable[[UUID], None]) -> None:
+        """What runners may be given changed: once, since by the second time they may have opened the right polls already."""
         if event.position in self._told:
             self._told.discard(event.position)
         else:
             self._told.add(event.position)
-            self._ready.evict(event.stream)
+            evict(event.stream)
 
     async def run(self) -> None:
         """Follow the feed from where the hub stands."""

@@ -39,6 +39,7 @@ class Stack(msgspec.Struct, frozen=True):
 
     url: str
     token: str
+    port: int
     labels: tuple[str, ...]
     embedded: "Embedded"
     agents: "Agents"
@@ -80,7 +81,8 @@ async def running(
             bound = bind(settings.host, settings.port, 1 if port_is_fixed else 100)
             refusing = await refuse(bound, wiring.tls(settings))
             stack.callback(refusing.close)
-            url = own_url(settings, bound)
+            inner = bind("127.0.0.1", 0) if wiring.tls(settings) else bound
+            url = own_url(settings, inner)
             labels = runner_labels(extra_labels)
             either: set[asyncio.Future[Any]] = {starting, owned}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -88,7 +90,7 @@ async def running(
                 settings = msgspec.structs.replace(settings, data=owned.result())
                 local = wiring.local_runners(settings, url, runners, labels, slots(runners))
                 stack.push_async_callback(local.stop)
-                bound.listen()
+                inner.listen()
                 ensure_tokens(settings.data)
             wiring.load()
         finally:
@@ -105,9 +107,10 @@ async def running(
         system = await stack.enter_async_context(wiring.system(settings, places))
         give_up(embedded, system.agents.give_up)
         assert system.app is not None, "all roles were asked for"  # noqa: S101 - a fact
-        listening = Listening(system.app, bound, wiring.tls(settings))
-        await listening.start()
-        stack.push_async_callback(listening.stop)
+        for each, tls in {bound: wiring.tls(settings), inner: None}.items() if inner is not bound else ((bound, None),):
+            listening = Listening(system.app, each, tls)
+            await listening.start()
+            stack.push_async_callback(listening.stop)
         stack.push_async_callback(system.quiesce)
         stack.push_async_callback(end_runners, local, system.left)
         # The embedded servers' URLs are good only for whoever may read the lock's file; those of others hold passwords.
@@ -117,14 +120,13 @@ async def running(
             without_password(settings.nats_url) if settings.nats_url else places.nats_url,
         )
         token = (settings.data / "token").read_text().strip()
-        yield Stack(url, token, labels, embedded, system.agents, local, servers_seconds)
+        yield Stack(url, token, bound.getsockname()[1], labels, embedded, system.agents, local, servers_seconds)
 
 
 def own_url(settings: "Settings", bound: socket) -> str:
-    """Where processes of this machine reach the server."""
-    scheme = "https" if settings.tls_cert else "http"
-    host = settings.host if is_loopback(settings.host) else "127.0.0.1"
-    return f"{scheme}://{host}:{bound.getsockname()[1]}"
+    """Where processes of this machine reach the server: in clear, on loopback, where there is TLS for all others."""
+    host = settings.host if is_loopback(settings.host) and settings.tls_cert is None else "127.0.0.1"
+    return f"http://{host}:{bound.getsockname()[1]}"
 
 
 async def end_runners(local: "LocalRunners", left: Callable[[Collection[int]], Awaitable[None]]) -> None:

@@ -11,7 +11,7 @@ job: what was acquired for it in that very moment is handed back by `Poll.close`
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from commands.handle import Outcome
@@ -51,16 +51,25 @@ class QueueView(Protocol):
         """The next jobs of a line."""
 
 
+class Access(NamedTuple):
+    """Whose jobs a runner takes: of which tenant, and which repositories (their fair-share keys; None: all). group: who says so."""
+
+    tenant: str
+    group: UUID
+    repositories: frozenset[str] | None
+
+
 class Poll:
     """One runner's open poll. granted: acquired for it and not yet answered; news: set when there is something to say."""
 
-    def __init__(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, *, since: int, tenant: str) -> None:
+    def __init__(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, *, since: int, access: Access) -> None:
         self.runner = runner
         self.name = name
         self.labels = labels
         self.slots = slots
         self.since = since
-        self.tenant = tenant
+        self.access = access
+        self.tenant = access.tenant
         self.granted: list[Acquired] = []
         self.in_flight = 0
         self.news = asyncio.Event()
@@ -75,7 +84,7 @@ class Poll:
 
     def poller(self) -> Poller:
         """As a match sees it."""
-        return Poller(self.runner, self._labels, self.free, self.since, self.tenant)
+        return Poller(self.runner, self._labels, self.free, self.since, self.access.tenant, self.access.repositories)
 
 
 class ReadyJobs:
@@ -118,13 +127,13 @@ class ReadyJobs:
         self._window.begin(*await self._view.first(FIRST_LINE_JOBS), FIRST_LINE_JOBS)
         self._plan()
 
-    def open(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, tenant: str) -> Poll:
+    def open(self, runner: UUID, name: str, labels: tuple[str, ...], slots: int, access: Access) -> Poll:
         """A runner waits. An older poll of the same runner ends at once, without a job."""
         older = self._polls.get(runner)
         if older is not None:
             self._end(older)
         self._polls_opened += 1
-        poll = Poll(runner, name, labels, slots, since=self._polls_opened, tenant=tenant)
+        poll = Poll(runner, name, labels, slots, since=self._polls_opened, access=access)
         self._polls[runner] = poll
         self._plan()
         return poll
@@ -141,6 +150,11 @@ class ReadyJobs:
         """End a runner's poll without a job, because what it may be given has changed; it polls again."""
         poll = self._polls.get(runner)
         if poll is not None:
+            self._end(poll)
+
+    def evict_group(self, group: UUID) -> None:
+        """End the polls of a group's runners, because it serves others now."""
+        for poll in [poll for poll in self._polls.values() if poll.access.group == group]:
             self._end(poll)
 
     def _end(self, poll: Poll) -> None:

@@ -4,6 +4,7 @@ Every write of an attempt carries its fence. A stale one is answered 409 `lease_
 itself records it. A repeat gets the answer of the first time.
 """
 
+import re
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,9 +19,12 @@ from domain.job import commands as c
 from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock
 from domain.refusals import Refusal
+from domain.registration import UseRegistration
 from domain.run.commands import RegisterRunner
+from domain.runner_pool import Runner
+from domain.versions import too_old
 from gateway.acquire import POLL_SECONDS_MAX, Acquiring
-from gateway.http import Reply, Request, Route, answer
+from gateway.http import Handle, Reply, Request, Route, answer
 from gateway.ports import Logs
 from gateway.presence import Presence
 from gateway.problems import problem, refused
@@ -58,6 +62,7 @@ class RunnerProtocol:
         *,
         refusals: Refusals,
         terms: Terms,
+        version: str,
     ) -> None:
         self._handler = handler
         self._clock = clock
@@ -66,10 +71,12 @@ class RunnerProtocol:
         self._presence = presence
         self._refusals = refusals
         self._terms = terms
+        self._version = version
 
     def routes(self) -> list[Route]:
         """The protocol's part of the table."""
         served: list[tuple[str, str, Any, Any, Any, int]] = [
+            ("join", "Join by a registration token, with a key of one's own", self.join, wire.Join, wire.Joined, BODY_BYTES_MAX),
             ("register", "Make a runner known", self.register, wire.Register, wire.Registered, BODY_BYTES_MAX),
             ("acquire", "Wait for jobs and orders (long poll)", self._acquiring.poll, wire.Acquire, wire.Acquired, BODY_BYTES_MAX),
             ("jobs/{id}/start", "Begin an attempt", self.start, wire.Start, wire.Renewed, BODY_BYTES_MAX),
@@ -83,9 +90,9 @@ class RunnerProtocol:
             Route(
                 method="POST",
                 path=f"/runner/v1/{path}",
-                least="runner",
+                least="registration" if path == "join" else "runner",
                 summary=summary,
-                handle=handle,
+                handle=handle if path in ("join", "register") else self._spoken_for(handle),
                 body=body,
                 answers=answers,
                 limit_bytes=limit,
@@ -93,11 +100,37 @@ class RunnerProtocol:
             for path, summary, handle, body, answers, limit in served
         ]
 
+    async def join(self, request: Request, body: wire.Join) -> Reply:
+        """A runner with a key of its own becomes known, by a registration token that is good for one."""
+        if not re.fullmatch(r"[0-9a-f]{64}", body.key):
+            raise problem(
+                422, "bad_key", "the key is not an Ed25519 public key in 64 hexadecimal digits", hint="ledgermill runner register"
+            )
+        tenant = request.identity.tenant
+        runner = ids.runner_id(tenant, f"key:{body.key}")
+        facts = RegisterRunner(
+            runner, body.name, body.labels, 1, body.os, body.arch, body.version, body.ephemeral, group=body.group, key=body.key
+        )
+        await self._check_version(request, runner, body.version)
+        await self._handle(UseRegistration(UUID(request.identity.token), facts), request, runner)
+        known: Runner = await self._handler.own(tenant, runner, "runner")
+        told = known.facts
+        return answer(
+            wire.Joined(
+                runner=runner, name=told.name, labels=told.labels, group=told.group, ephemeral=told.ephemeral, now=self._clock.now()
+            )
+        )
+
     async def register(self, request: Request, body: wire.Register) -> Reply:
-        """Make a runner known; a repeat gives the same runner."""
-        runner = ids.runner_id(request.identity.tenant, body.registration)
+        """Make a runner known; a repeat gives the same runner. One with a key keeps the labels and the group that it was granted."""
+        runner = request.identity.runner or ids.runner_id(request.identity.tenant, body.registration)
+        await self._check_version(request, runner, body.version)
         facts = asdict(body)
         del facts["registration"]
+        known: Runner | None = await self._handler.own(request.identity.tenant, runner, "runner")
+        if request.identity.runner is not None and known is not None:
+            granted = known.facts
+            facts |= {"labels": granted.labels, "group": granted.group, "key": granted.key, "ephemeral": granted.ephemeral, "pid": None}
         await self._handle(RegisterRunner(runner, **facts), request, runner)
         return answer(
             wire.Registered(
@@ -109,6 +142,34 @@ class RunnerProtocol:
                 now=self._clock.now(),
             )
         )
+
+    def _spoken_for(self, handle: Handle) -> Handle:
+        """The handler, for messages of runners that this credential may speak for."""
+
+        async def guarded(request: Request, body: Any) -> Reply | None:
+            for runner in {report.runner for report in body.reports} if isinstance(body, wire.ManySteps) else (body.runner,):
+                if runner != request.identity.runner:
+                    await self._check_speaker(request, runner)
+            return await handle(request, body)
+
+        return guarded
+
+    async def _check_speaker(self, request: Request, runner: UUID) -> None:
+        """A credential that is bound to a runner speaks for that one; one that is not, for those without a key of their own."""
+        known: Runner | None = await self._handler.own(request.identity.tenant, runner, "runner")
+        if request.identity.runner is None and (known is None or not known.facts.key):
+            return
+        message = f"this credential is not that of runner {runner}"
+        refusal = Refusal("not_this_runner", message, state="foreign", help="each runner has a registration of its own")
+        await self._refusals.record(self._origin(request, request.identity.runner or runner), "SpeakFor", str(runner), refusal)
+        raise problem(403, refusal.code, refusal.message, hint=refusal.help or "")
+
+    async def _check_version(self, request: Request, runner: UUID, version: str) -> None:
+        message = too_old(self._version, version)
+        if message:
+            refusal = Refusal("runner_too_old", message, state="old", help="install the server's version on the runner's machine")
+            await self._refusals.record(self._origin(request, runner), "RegisterRunner", str(runner), refusal)
+            raise refused(refusal)
 
     async def start(self, request: Request, body: wire.Start) -> Reply:
         """The first step is next."""

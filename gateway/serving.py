@@ -27,10 +27,11 @@ UNSENT_BYTES = 128 * 1024
 
 
 class Tls(msgspec.Struct, frozen=True):
-    """Certificate chain and key, PEM files."""
+    """Certificate chain and key, PEM files. client_ca: whoever connects must show a certificate of this authority."""
 
     certificate: Path
     key: Path
+    client_ca: Path | None = None
 
 
 class Listening:
@@ -51,6 +52,8 @@ class Listening:
             timeout_graceful_shutdown=STOP_SECONDS,
             ssl_certfile=tls.certificate if tls else None,
             ssl_keyfile=tls.key if tls else None,
+            ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
         )
         self._server = _Server(config)
         self._socket = bound
@@ -86,6 +89,9 @@ async def refuse(bound: socket.socket, tls: Tls | None) -> asyncio.Server:
     if tls is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(tls.certificate, tls.key)
+        if tls.client_ca is not None:
+            context.load_verify_locations(tls.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
     return await asyncio.start_server(_not_ready, sock=bound.dup(), ssl=context)
 
 

@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[str | None, _says("The URL under which runners and people reach the gateway.")] = None
     tls_cert: Annotated[Path | None, _says("The certificate chain, PEM.")] = None
     tls_key: Annotated[Path | None, _says("Its private key, PEM.")] = None
+    tls_client_ca: Annotated[Path | None, _says("The authority whose client certificates are asked for, PEM; none: nobody is asked.")] = (
+        None
+    )
     lease_ttl_seconds: Annotated[float, _says("How long a job's lease lives without a heartbeat.")] = 30
     heartbeat_seconds: Annotated[float, _says("How often runners renew their leases.")] = 10
     accept_window_seconds: Annotated[float, _says("How long a runner may take from acquiring a job to starting it.")] = 120

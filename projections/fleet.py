@@ -9,11 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import why
+from domain.registration import DEFAULT_GROUP
 from domain.scheduling.line import Line
 from domain.why.runners import no_runner
 from projections import queue
 from projections.rows import Connection
-from projections.runners import FLEET, RunnerRow
+from projections.runners import FLEET, GROUPS, GroupRow, RunnerRow
 from projections.select import Order, select
 
 _LINES = """
@@ -100,12 +101,12 @@ async def waiting(connection: Connection, tenant: str) -> list[Waiting]:
     depths: Counter[tuple[str, ...]] = Counter()
     for line in lines:
         depths[line.labels] += line.depth
-    runners_now = told(fleet)
+    access = await groups(connection, tenant)
     shown = [
         replace(
             line,
             position=turns.get(Line(line.tenant, line.fair_key, line.lane, line.labels), 0),
-            reason=no_runner(line.labels, runners_now).text,
+            reason=unserved(line, fleet, access),
             drain_seconds=drain_seconds(line.labels, depths[line.labels], lasted.get(line.labels), fleet),
         )
         for line in lines
@@ -122,6 +123,21 @@ def drain_seconds(labels: tuple[str, ...], depth: int, seconds: float | None, fl
     """How long `depth` jobs of `seconds` each keep the runners busy that take jobs with these labels."""
     slots = sum(runner.slots for runner in fleet if set(labels) <= set(runner.labels) and runner.state in TAKES_JOBS)
     return None if seconds is None or not slots else round(depth * seconds / slots, 1)
+
+
+async def groups(connection: Connection, tenant: str) -> dict[str, frozenset[str] | None]:
+    """By name the groups of runners whose access was set: the ids of the repositories that each serves, None for all."""
+    rows: list[GroupRow] = await select(connection, GROUPS, [("tenant = %s", tenant)], Order(("name", "id")), 10_000)
+    return {row.name: None if row.repositories is None else frozenset(map(str, row.repositories)) for row in rows}
+
+
+def unserved(line: Waiting, fleet: list[Runner], access: dict[str, frozenset[str] | None]) -> str:
+    """Why no runner takes the jobs of a line."""
+    served = {name: repositories is None or line.fair_key in repositories for name, repositories in access.items()}
+    serving = [runner for runner in fleet if served.get(runner.group or DEFAULT_GROUP, True)]
+    if fleet and not serving:
+        return "no group of runners serves this repository: ledgermill runner group"
+    return no_runner(line.labels, told(serving)).text
 
 
 def told(fleet: list[Runner]) -> tuple[why.Runner, ...]:

@@ -24,17 +24,19 @@ from runner.executors import orphans, tree
 from runner.executors.host import HostExecutor
 from runner.job import Host, Job
 from runner.lease_keeper import Gateway, Terms, deadline
-from runner.problems import ProtocolError, Refused, Rejected, Silent
+from runner.problems import Distrusted, ProtocolError, Refused, Rejected, Silent, Unanswered
+from runner.server import Server
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REPEATED_ORDER_SECONDS = 0.5
+UNANSWERED_MAX = 5
+"""A server that ends so many TLS connections in a row without an answer does not want this client."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says. once: leave after one job. ephemeral: the same, and be forgotten by the server."""
 
-    url: str
-    token: str
+    server: Server
     name: str
     labels: tuple[str, ...]
     slots: int
@@ -100,14 +102,14 @@ class Agent:
             tree.become_subreaper()
             orphans.end_marked(options.work)
             workspace.sweep(options.work)
-            async with Client(options.url, options.token, self.clock) as client:
+            async with Client(options.server, self.clock) as client:
                 registered = await self.register(client)
                 host = Host(
                     runner=registered.runner,
                     name=options.name,
                     work=options.work,
                     client=client,
-                    gateway=Gateway(options.url, options.token, self.clock),
+                    gateway=Gateway(options.server, self.clock),
                     executor=self.executor,
                     clock=self.clock,
                     terms=Terms(registered.lease_seconds, registered.heartbeat_seconds, registered.offline_seconds),
@@ -140,13 +142,18 @@ class Agent:
             ephemeral=options.ephemeral,
             pid=os.getpid(),
         )
-        failures = 0
+        failures = unanswered = 0
         while True:
             try:
                 return await client.register(message)
+            except Distrusted:
+                raise
             except (Refused, Silent) as error:
+                unanswered = unanswered + 1 if isinstance(error, Unanswered) else 0
+                if unanswered == UNANSWERED_MAX:
+                    raise Distrusted(str(error)) from error
                 if failures % 20 == 0:
-                    sys.stderr.write(f"runner {options.name}: waiting for {options.url}: {error}\n")
+                    sys.stderr.write(f"runner {options.name}: waiting for {options.server.url}: {error}\n")
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
 

@@ -5,6 +5,8 @@ What goes wrong is told apart by what the runner should do about it (runner.prob
 `Rejected` (the request itself is wrong; sending it again changes nothing). It must never retry on its own.
 """
 
+import asyncio
+import ssl
 import time
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -15,8 +17,9 @@ import msgspec
 from runner import wire
 from runner.clock import StoreClock
 from runner.courier import Courier
-from runner.http import Connections
-from runner.problems import Refused, Silent, raise_for
+from runner.http import Connections, UnansweredError
+from runner.problems import UNANSWERED, Distrusted, Refused, Silent, Unanswered, explained, raise_for
+from runner.server import Server
 
 T = TypeVar("T")
 REQUEST_SECONDS = 30.0
@@ -31,9 +34,9 @@ def read_token(file: Path) -> str:
 class Client:
     """An open connection pool to one gateway. Use as an async context manager."""
 
-    def __init__(self, url: str, token: str, clock: StoreClock) -> None:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self.connections = Connections(url.rstrip("/") + "/runner/v1", headers)
+    def __init__(self, server: Server, clock: StoreClock) -> None:
+        headers = {"Content-Type": "application/json"}
+        self.connections = Connections(server.url.rstrip("/") + "/runner/v1", headers, server.bearer, server.tls)
         self.clock = clock
         self.encoder = msgspec.json.Encoder()
         self.courier = Courier(self.post)
@@ -44,6 +47,7 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.courier.close()
         self.connections.close()
+        await asyncio.sleep(0)  # the loop may end with this: it closes sockets in its next round
 
     async def post(self, path: str, message: wire.Wire, answer: type[T], wait_seconds: float = REQUEST_SECONDS) -> T:
         """Send one message. Raises ProtocolError's children, as the module says."""
@@ -52,6 +56,10 @@ class Client:
             status, data = await self.connections.post(path, self.encoder.encode(message), wait_seconds)
         except TimeoutError as error:
             raise Silent(f"no answer to {path} within {wait_seconds:g} s") from error
+        except ssl.SSLError as error:
+            raise Distrusted(explained(error)) from error
+        except UnansweredError as error:
+            raise Unanswered(UNANSWERED) from error
         except OSError as error:
             raise (Refused if isinstance(error, ConnectionRefusedError) else Silent)(f"{type(error).__name__}: {error}") from error
         raise_for(status, data)

@@ -7,6 +7,7 @@ change. It must never pass on a token of the agent.
 
 import platform
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from domain.workflow.values import to_text
@@ -71,3 +72,11 @@ def runner_context(name: str, space: Workspace, debug: bool) -> dict[str, Any]:
 def runner_variables(context: Mapping[str, Any]) -> dict[str, str]:
     """`RUNNER_*` from the runner context."""
     return {f"RUNNER_{key.upper()}": to_text(value) for key, value in context.items()}
+
+
+def release() -> str:
+    """The version of this program, "" in a working copy that was not installed."""
+    try:
+        return version("ledgermill")
+    except PackageNotFoundError:
+        return ""

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httptools
@@ -26,17 +27,22 @@ class DisconnectedError(OSError):
     """The server closed the connection before its answer was whole."""
 
 
+class UnansweredError(DisconnectedError):
+    """The server ended a new TLS connection without a byte of answer, as one does that wants another client certificate."""
+
+
 class MalformedError(OSError):
     """The answer is not HTTP."""
 
 
 class Connections:
-    """All connections to one server. headers: sent with each request."""
+    """All connections to one server. headers: sent with each request, and the bearer token that is good now."""
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
+    def __init__(self, url: str, headers: dict[str, str], bearer: Callable[[], str], tls: ssl.SSLContext | None = None) -> None:
         place = urlsplit(url)
         self._host = place.hostname or ""
-        self._tls = ssl.create_default_context() if place.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if place.scheme == "https" else None
+        self._bearer = bearer
         self._port = place.port or (443 if self._tls else 80)
         self._prefix = place.path
         fixed = {"Host": place.netloc.rpartition("@")[2], "Accept": "application/json", **headers}
@@ -45,7 +51,8 @@ class Connections:
 
     async def post(self, path: str, body: bytes, seconds: float) -> Answer:
         """The answer. Raises OSError (ConnectionRefusedError where every address refuses), TimeoutError."""
-        request = f"POST {self._prefix}{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+        varying = f"Authorization: Bearer {self._bearer()}\r\nContent-Length: {len(body)}\r\n\r\n"
+        request = f"POST {self._prefix}{path} HTTP/1.1\r\n{self._head}{varying}".encode("latin-1") + body
         async with asyncio.timeout(seconds):
             kept = self._kept()
             if kept is not None:
@@ -53,12 +60,18 @@ class Connections:
                     return await self._send(kept, request)
                 if kept.answered:
                     raise DisconnectedError("the server closed the connection in the middle of its answer")
-            return await self._send(await self._open(), request)
+            connection = await self._open()
+            try:
+                return await self._send(connection, request)
+            except DisconnectedError as error:
+                if self._tls and not connection.answered:
+                    raise UnansweredError(str(error)) from error
+                raise
 
     def close(self) -> None:
         """Close what is idle; a connection in use ends with its request."""
         for connection in self._idle:
-            connection.transport.close()
+            connection.transport.abort()  # nothing is on its way; TLS would wait for the server's farewell
         self._idle.clear()
 
     def _kept(self) -> "Connection | None":
@@ -150,7 +163,10 @@ class Connection(asyncio.Protocol):
         """See asyncio.Protocol."""
         if self._until_end and exc is None:
             self.on_message_complete()
-        self._fail(DisconnectedError(f"the server closed the connection ({exc or 'end of file'})"))
+        # a server that asks for a certificate says so after the handshake, when the request has left already
+        self._fail(
+            exc if isinstance(exc, ssl.SSLError) else DisconnectedError(f"the server closed the connection ({exc or 'end of file'})")
+        )
 
     def on_message_begin(self) -> None:
         """An answer begins, perhaps an interim one."""

@@ -25,6 +25,7 @@ import msgspec
 from runner import wire
 from runner.clock import StoreClock
 from runner.problems import LeaseLost, ProtocolError, Refused, Rejected, raise_for
+from runner.server import Server
 
 MARGIN_SECONDS = 5.0
 MARGIN_SHARE = 1 / 6
@@ -41,8 +42,7 @@ def deadline(counted_from: float, expires_in_seconds: float) -> float:
 class Gateway(msgspec.Struct, frozen=True):
     """Where renewals go."""
 
-    url: str
-    token: str
+    server: Server
     clock: StoreClock
 
 
@@ -74,7 +74,7 @@ class LeaseKeeper:
         on_lost: Callable[[str], None],
     ) -> None:
         self.gateway = gateway
-        self.target = urlsplit(gateway.url.rstrip("/") + "/runner/v1" + path)
+        self.target = urlsplit(gateway.server.url.rstrip("/") + "/runner/v1" + path)
         self.body = msgspec.json.encode(message)
         self.until = until
         self.terms = terms
@@ -149,7 +149,7 @@ class LeaseKeeper:
             elif self.connection.sock is not None:
                 self.connection.sock.settimeout(patience)
             try:
-                headers = {"Authorization": f"Bearer {self.gateway.token}", "Content-Type": "application/json"}
+                headers = {"Authorization": f"Bearer {self.gateway.server.bearer()}", "Content-Type": "application/json"}
                 self.connection.request("POST", self.target.path, self.body, headers)
                 response = self.connection.getresponse()
                 data = response.read()
@@ -167,7 +167,9 @@ class LeaseKeeper:
         """A connection of this thread's own."""
         host, port = self.target.hostname or "", self.target.port
         if self.target.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=patience, context=ssl.create_default_context())
+            return http.client.HTTPSConnection(
+                host, port, timeout=patience, context=self.gateway.server.tls or ssl.create_default_context()
+            )
         return http.client.HTTPConnection(host, port, timeout=patience)
 
     def disconnect(self) -> None:

@@ -1,5 +1,7 @@
 """What can go wrong between runner and gateway, told apart by what the runner should do about it."""
 
+import ssl
+
 import msgspec
 
 from runner import wire
@@ -19,6 +21,14 @@ class Refused(ProtocolError):  # noqa: N818 - an outcome with a name of its own
 
 class Silent(ProtocolError):  # noqa: N818 - an outcome with a name of its own
     """No answer in time, or one that tells nothing about the control plane: a broken connection, a fault of one server."""
+
+
+class Distrusted(Silent):
+    """TLS failed: one side does not believe the other's certificate. That may be repaired while the runner waits."""
+
+
+class Unanswered(Silent):
+    """A TLS connection that the server ends without an answer: it may want a client certificate, or be dying."""
 
 
 class Rejected(ProtocolError):  # noqa: N818 - an outcome with a name of its own
@@ -41,6 +51,25 @@ def failure(problem: wire.Problem) -> ProtocolError:
     if problem.status >= 500 or problem.status in (408, 429):
         return Silent(said)
     return Rejected(problem)
+
+
+UNANSWERED = (
+    "the server ended the connection without an answer; it may trust only clients with a certificate of its authority:"
+    " give one with --cert-file and --key-file"
+)
+
+
+def explained(error: ssl.SSLError) -> str:
+    """What a failure of TLS means, with what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not trusted here: {error.verify_message}"
+            " (give the authority that signed it: --ca-file, or the name that it is made for: --url)"
+        )
+    reason = (error.reason or "").upper()
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        return f"{UNANSWERED} ({error.reason})"
+    return f"TLS failed: {error.reason or error}"
 
 
 def raise_for(status: int, body: bytes) -> None:

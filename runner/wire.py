@@ -40,6 +40,33 @@ class Register(Wire, frozen=True, kw_only=True):
     pid: Count | None = None
 
 
+class Join(Wire, frozen=True, kw_only=True):
+    """`join`, with a registration token: a runner with a key of its own becomes known. key: the public one, hexadecimal.
+
+    labels, group: what it asks for; empty: whatever the registration grants.
+    """
+
+    key: str
+    name: str
+    labels: tuple[str, ...] = ()
+    group: str = ""
+    ephemeral: bool = False
+    os: str = "linux"
+    arch: str = "x64"
+    version: str = ""
+
+
+class Joined(Wire, frozen=True, kw_only=True):
+    """The answer to `join`: what the runner is called by and what it was granted."""
+
+    runner: UUID
+    name: str
+    labels: tuple[str, ...]
+    group: str
+    ephemeral: bool
+    now: datetime
+
+
 class Registered(Wire, frozen=True, kw_only=True):
     """The answer to `register`."""
 

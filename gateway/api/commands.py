@@ -46,6 +46,12 @@ class Cancel(msgspec.Struct, frozen=True):
     reason: str = "cancelled by request"
 
 
+class Why(msgspec.Struct, frozen=True):
+    """`POST /api/v1/runners/{id}/drain`, `/pause` and `/resume`. reason: for whoever wonders later."""
+
+    reason: str = ""
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A command was carried out; position: of its last event."""
 
@@ -114,9 +120,22 @@ class Commands:
                     ("/api/v1/jobs/{id}/rerun", "Run one job, and what depends on it, again", self.rerun_job),
                 )
             ),
-            Route(method="POST", path=f"{runner}/drain", least="maintainer", summary="Give it no more jobs; it leaves", handle=self.drain),
-            Route(method="POST", path=f"{runner}/pause", least="maintainer", summary="Give it no more jobs", handle=self.pause),
-            Route(method="POST", path=f"{runner}/resume", least="maintainer", summary="Give it jobs again", handle=self.resume),
+            *(
+                Route(
+                    method="POST",
+                    path=f"{runner}/{verb}",
+                    least="maintainer",
+                    summary=summary,
+                    handle=handle,
+                    body=Why,
+                    answers=Accepted,
+                )
+                for verb, summary, handle in (
+                    ("drain", "Give it no more jobs; it leaves", self.drain),
+                    ("pause", "Give it no more jobs", self.pause),
+                    ("resume", "Give it jobs again", self.resume),
+                )
+            ),
             Route(method="DELETE", path=runner, least="maintainer", summary="Remove a runner for good", handle=self.remove, status=204),
         ]
 
@@ -188,17 +207,17 @@ class Commands:
         url = f"{self._public_url}/api/v1/runs/{run.run}/attempts/{attempt}"
         return answer(Rerunning(run.run, attempt, position, url), 202, tuple(headers))
 
-    async def drain(self, request: Request, _body: None) -> Reply:
+    async def drain(self, request: Request, body: Why) -> Reply:
         """It finishes what it has, then leaves."""
-        return await self._note(request, "drain")
+        return await self._note(request, "drain", body.reason)
 
-    async def pause(self, request: Request, _body: None) -> Reply:
+    async def pause(self, request: Request, body: Why) -> Reply:
         """It gets no new jobs until resumed."""
-        return await self._note(request, "pause")
+        return await self._note(request, "pause", body.reason)
 
-    async def resume(self, request: Request, _body: None) -> Reply:
+    async def resume(self, request: Request, body: Why) -> Reply:
         """It gets jobs again."""
-        return await self._note(request, "resume")
+        return await self._note(request, "resume", body.reason)
 
     async def remove(self, request: Request, _body: None) -> Reply:
         """It is gone for good."""
@@ -206,9 +225,9 @@ class Commands:
         outcome = await self._handle(request, NoteRunner(runner, "retire", "removed by request"), runner)
         return Reply(204, headers=(position_header(outcome.position),))
 
-    async def _note(self, request: Request, change: Any) -> Reply:
+    async def _note(self, request: Request, change: Any, reason: str) -> Reply:
         runner = request.params[0]
-        outcome = await self._handle(request, NoteRunner(runner, change, "by request"), runner)
+        outcome = await self._handle(request, NoteRunner(runner, change, reason), runner)
         return answer(Accepted(runner, outcome.position), 200, (position_header(outcome.position),))
 
     async def _handle(self, request: Request, command: Any, target: UUID) -> Outcome:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from gateway.api.events import event_routes
+from gateway.api.fleet import fleet_routes
 from gateway.api.jobs import job_routes
 from gateway.api.overview import overview_routes, record_routes
 from gateway.api.replay import replay_routes
@@ -22,4 +23,5 @@ def read_routers() -> tuple[APIRouter, ...]:
         overview_routes(),
         record_routes(),
         token_routes(),
+        fleet_routes(),
     )

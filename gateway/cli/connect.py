@@ -8,12 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.cli.client import Client
 from gateway.cli.errors import CliError, Exit
 from gateway.cli.options import Target
 from gateway.cli.stack import OwnStack
 from gateway.cli.wiring import server_of, settings
+
+if TYPE_CHECKING:
+    import ssl
 
 STARTING_SECONDS = 10
 
@@ -41,11 +45,21 @@ def own_or_running(stack: OwnStack, data: Path) -> tuple[Client, bool]:
         return found, True
 
 
+def trusted(target: Target) -> "ssl.SSLContext | None":
+    """What the TLS of a named server needs. Raises CliError where a file of it cannot be used."""
+    from runner.server import tls
+
+    try:
+        return tls(target.server or "", target.ca_file, target.cert_file, target.key_file)
+    except OSError as error:
+        raise CliError("CLI011", f"a certificate or its key cannot be used: {error}", exit_code=Exit.USAGE) from error
+
+
 @contextmanager
 def connected(target: Target) -> Iterator[Client]:
     """A client of the target's server, or of a stack without runners on its history. Raises CliError without either."""
     if target.server is not None and target.token_file is not None:
-        yield Client(target.server, target.token_file.read_text().strip())
+        yield Client(target.server, target.token_file.read_text().strip(), trusted(target))
         return
     found = running(target.data)
     if found is not None:

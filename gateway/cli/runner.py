@@ -1,13 +1,14 @@
-"""`runner register/start/list/drain/remove`: the fleet.
+"""`runner token/register/start/list/drain/pause/resume/remove/group`: the fleet.
 
 `start` runs an agent in the foreground of this machine; everything that it does is in the package runner, which knows
 the protocol and nothing of the store.
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -15,15 +16,18 @@ from gateway.cli import render
 from gateway.cli.client import Client
 from gateway.cli.connect import connected
 from gateway.cli.errors import CliError, Exit, usage
-from gateway.cli.options import Target, data_option, default_data, json_option, target_options
+from gateway.cli.options import FILE, Target, data_option, default_data, json_option, target_options, tls_options
 from gateway.cli.wiring import server_of
 
 Json = dict[str, Any]
+CREDENTIAL = "credential.json"
+
+work_option = click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=None, help="Its working folder.")
 
 
 @click.group()
 def runner() -> None:
-    """Register, start, list, drain and remove runners."""
+    """Register, start, list, pause, drain and remove runners."""
 
 
 @runner.command("list")
@@ -37,76 +41,125 @@ def list_(*, target: Target, as_json: bool) -> None:
         render.print_json(found)
         return
     rows = [
-        (each["name"], each["state"], ", ".join(each["labels"]), len(each.get("jobs") or ()), each.get("pid"), each["id"][:8])
+        (
+            each["name"],
+            state_of(each),
+            ", ".join(each["labels"]),
+            each["group"] or "default",
+            len(each["jobs"]),
+            each["pid"],
+            each["id"][:8],
+        )
         for each in found
     ]
-    text = render.table(("NAME", "STATE", "LABELS", "JOBS", "PID", "ID"), rows)
+    text = render.table(("NAME", "STATE", "LABELS", "GROUP", "JOBS", "PID", "ID"), rows)
     click.echo(text or "no runners", err=not text)
 
 
 @runner.command()
-@click.option("--url", default=None, help="The server (default: the one of --data).")
-@click.option(
-    "--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None, help="File with the runner token."
-)
+@click.option("--url", default=None, help="The server (default: as registered, else the one of --data).")
+@click.option("--token-file", type=FILE, default=None, help="File with a runner token, for a runner that is not registered.")
 @click.option("--name", default=None, help="The runner's name (default: this machine's).")
-@click.option("--labels", default="", metavar="L,...", help="Its labels.")
+@click.option("--labels", default="", metavar="L,...", help="Its labels; those of a registered runner come from its registration.")
 @click.option("--slots", default=1, show_default=True, type=click.IntRange(1), help="How many jobs run at a time.")
-@click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=None, help="Its working folder.")
+@work_option
 @click.option("--once", is_flag=True, help="Leave after one job.")
 @click.option("--ephemeral", is_flag=True, help="Leave after one job and never come back under this identity.")
+@tls_options
 @data_option()
 def start(
-    *,
-    url: str | None,
-    token_file: Path | None,
-    name: str | None,
-    labels: str,
-    slots: int,
-    work: Path | None,
-    once: bool,
-    ephemeral: bool,
-    data: Path | None,
+    *, name: str | None, labels: str, slots: int, work: Path | None, once: bool, ephemeral: bool, data: Path | None, **server: Any
 ) -> None:
-    """Run an agent on this machine until it is stopped. It registers itself at its first contact."""
-    place = (data or default_data()).absolute()
-    if url is None:
-        server = server_of(place)
-        if server is None or server.url is None:
-            raise CliError("CLI003", f"no server runs on {place}", help="name one: --url URL --token-file FILE", exit_code=Exit.NOT_FOUND)
-        url, token_file = server.url, token_file or place / "runner-token"
-    if token_file is None:
-        raise usage("--url needs --token-file")
-    command = [sys.executable, "-P", "-m", "runner", "--url", url, "--token-file", str(token_file), "--slots", str(slots)]
-    command += [
-        part for option, value in (("--name", name), ("--labels", labels), ("--work", work)) if value for part in (option, str(value))
-    ]
+    """Run an agent on this machine until it is stopped: the registered one, else one of the local server."""
+    kept = folder(name, work) / CREDENTIAL
+    given: dict[str, Any] = {**server, "credential": kept if kept.exists() and server["token_file"] is None else None}
+    if given["credential"] is None:
+        place = (data or default_data()).absolute()
+        given |= local(place, given["token_file"]) if given["url"] is None else {}
+        if given["token_file"] is None:
+            raise usage("--url needs --token-file, or a registration: ledgermill runner register")
+    command = [sys.executable, "-P", "-m", "runner", "--slots", str(slots)]
+    for option, value in {**given, "name": name, "labels": labels, "work": work}.items():
+        command += [f"--{option.replace('_', '-')}", str(value)] if value else []
     command += [option for option, wanted in (("--once", once), ("--ephemeral", ephemeral)) if wanted]
     os.execv(sys.executable, command)  # noqa: S606 - the agent takes this process's place: its signals and its exit code are the verb's
 
 
 @runner.command()
+@click.option("--labels", default="", metavar="L,...", help="Labels beside self-hosted, system and architecture.")
+@click.option("--group", default="default", show_default=True, help="The group that the runner joins.")
+@click.option("--ephemeral", is_flag=True, help="For one job only.")
+@json_option
 @target_options
-def register(*, target: Target) -> None:
-    """Say how a runner of another machine joins this server: the command to run there, and the token that it needs."""
+def token(*, target: Target, labels: str, group: str, ephemeral: bool, as_json: bool) -> None:
+    """Make a registration token, good for one runner within ten minutes, and print it."""
     with connected(target) as client:
-        url = client.url
-    if target.server is not None:
-        raise usage("the token of a server elsewhere is not known here", "run this on the server's own machine")
-    click.echo(f"ledgermill runner start --url {url} --token-file FILE --labels L,...")
-    click.echo(f"FILE holds what {target.data / 'runner-token'} holds; the runner registers itself at its first contact", err=True)
+        made = client.post("/runners/registrations", {"labels": split_labels(labels), "group": group, "ephemeral": ephemeral})
+    if as_json:
+        render.print_json(made)
+        return
+    click.echo(made["token"])
+    click.echo("on the other machine, within ten minutes: ledgermill runner register --url URL --token-file FILE", err=True)
+
+
+@runner.command()
+@click.option("--url", required=True, help="The server, as this machine reaches it.")
+@click.option("--token-file", required=True, type=click.File(), help="File with the registration token; - for standard input.")
+@click.option("--name", default=None, help="The runner's name (default: this machine's).")
+@click.option("--labels", default="", metavar="L,...", help="Only these of the labels that the token grants.")
+@click.option("--group", default="", help="The group that the token must be for.")
+@click.option("--ephemeral", is_flag=True, help="For one job only.")
+@work_option
+@tls_options
+def register(
+    *, url: str, token_file: TextIO, name: str | None, labels: str, group: str, ephemeral: bool, work: Path | None, **files: Path | None
+) -> None:
+    """Make this machine a runner of a server elsewhere: with a registration token (`ledgermill runner token`, run there)."""
+    from gateway.cli.joining import join
+
+    kept = folder(name, work) / CREDENTIAL
+    granted = join(kept, url, token_file.read().strip(), name or socket.gethostname(), split_labels(labels), group, ephemeral, files)
+    click.echo(f"{granted.name} is registered with the labels {', '.join(granted.labels)}; its key is in {kept}", err=True)
+    click.echo("ledgermill runner start" + (f" --name {name}" if name else "") + (f" --work {work}" if work else ""))
 
 
 @runner.command()
 @click.argument("name")
-@json_option
+@click.option("--repository", "repositories", multiple=True, metavar="NAME", help="A repository that it serves; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="It serves all repositories.")
 @target_options
-def drain(*, target: Target, name: str, as_json: bool) -> None:
-    """Let runner NAME finish what it has and take nothing new."""
+def group(*, target: Target, name: str, repositories: tuple[str, ...], everything: bool) -> None:
+    """Set which repositories the runners of group NAME serve."""
+    if everything == bool(repositories):
+        raise usage("either --all or one --repository or more")
     with connected(target) as client:
-        found = find(client, name)
-        client.post(f"/runners/{found['id']}/drain")
-    _say(found, "drains", as_json=as_json)
+        known = {each["full_name"]: each["id"] for each in client.items("/repositories")}
+        missing = [each for each in repositories if each not in known]
+        if missing:
+            help_ = "ledgermill repository list"
+            raise CliError("RUN016", f'no repository is called "{missing[0]}"', help=help_, exit_code=Exit.NOT_FOUND)
+        client.post("/runners/groups", {"name": name, "repositories": None if everything else [known[each] for each in repositories]})
+    click.echo(f"{name} serves {'all repositories' if everything else ', '.join(repositories)}", err=True)
+
+
+def duty(verb: str, what: str, about: str) -> None:
+    """Add the verb that changes whether a runner gets jobs."""
+
+    @runner.command(verb, help=about)
+    @click.argument("name")
+    @click.option("--reason", default="", help="For whoever wonders later.")
+    @json_option
+    @target_options
+    def change(*, target: Target, name: str, reason: str, as_json: bool) -> None:
+        with connected(target) as client:
+            found = find(client, name)
+            client.post(f"/runners/{found['id']}/{verb}", {"reason": reason})
+        _say(found, what, as_json=as_json)
+
+
+duty("drain", "drains", "Let runner NAME finish what it has and leave.")
+duty("pause", "pauses", "Give runner NAME no more jobs until it is resumed.")
+duty("resume", "gets jobs again", "Give runner NAME jobs again.")
 
 
 @runner.command()
@@ -119,6 +172,30 @@ def remove(*, target: Target, name: str, as_json: bool) -> None:
         found = find(client, name)
         client.delete(f"/runners/{found['id']}")
     _say(found, "removed", as_json=as_json)
+
+
+def state_of(shown: Json) -> str:
+    """A runner's state; who made it so and why, where somebody said."""
+    told = shown["state"] not in ("idle", "busy") and shown["reason"]
+    return f"{shown['state']} ({shown['reason']}, {shown['changed_by']})" if told else str(shown["state"])
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels of an option."""
+    return [label.strip() for label in text.split(",") if label.strip()]
+
+
+def folder(name: str | None, work: Path | None) -> Path:
+    """A runner's working folder, as `python -m runner` chooses it."""
+    return (work or Path.home() / ".local" / "state" / "ledgermill" / "runner" / (name or socket.gethostname())).absolute()
+
+
+def local(place: Path, token_file: Path | None) -> dict[str, Any]:
+    """The server of a data directory, and its runner token."""
+    server = server_of(place)
+    if server is None or server.url is None:
+        raise CliError("CLI003", f"no server runs on {place}", help="name one: --url URL --token-file FILE", exit_code=Exit.NOT_FOUND)
+    return {"url": server.url, "token_file": token_file or place / "runner-token"}
 
 
 def find(client: Client, name: str) -> Json:

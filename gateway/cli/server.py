@@ -143,6 +143,18 @@ def chosen_settings(*, insecure: bool, **given: Any) -> "Settings":
     found = settings(given.pop("data"))
     changed = {name: value for name, value in given.items() if value is not None}
     found = msgspec.structs.replace(found, **changed, data=found.data.absolute())
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+        file = getattr(found, name)
+        if file is not None and not file.is_file():
+            raise CliError("CLI011", f"there is no file {file}", help=f"correct LEDGERMILL_{name.upper()}", exit_code=Exit.USAGE)
+    if not is_loopback(found.host) and found.tls_cert and found.tls_key and not found.public_url and not insecure:
+        raise CliError(
+            "CLI008",
+            f"{found.host} can be reached from other machines, and this server does not know by which name",
+            because="links, and what runners are told, need the name that the certificate is made for",
+            help="set LEDGERMILL_PUBLIC_URL, e.g. https://ci.example.org:7300",
+            exit_code=Exit.USAGE,
+        )
     if not is_loopback(found.host) and not (found.tls_cert and found.tls_key) and not insecure:
         raise CliError(
             "CLI007",

@@ -123,8 +123,10 @@ def announce(chosen: "Settings", stack: "Stack", runners: int, seconds: float) -
     )
     for name, own, embedded in servers:
         click.echo(f"  {name:<9} {'your own' if own else embedded}")
-    note = "" if stack.url.endswith(f":{chosen.port}") or chosen.port == 0 else f"   port {chosen.port} is taken"
+    note = "" if chosen.port in (0, stack.port) else f"   port {chosen.port} is taken"
     click.echo(f"  gateway   {stack.url}   (token in {data}/token, already used by this CLI){note}")
+    if chosen.public_url:
+        click.echo(f"  public    {chosen.public_url}")
     for number in range(1, runners + 1):
         click.echo(f"  runner    local-{number}   labels: {', '.join(stack.labels)}")
     click.echo(f"Ready in {seconds:.1f}s. Next:  cd <repo with .github/workflows> && ledgermill run")

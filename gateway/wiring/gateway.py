@@ -47,6 +47,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.presence import Presence
     from gateway.ready_jobs import ReadyJobs
     from gateway.refusals import Refusals
+    from gateway.rest import release
     from gateway.restart import Restart
     from gateway.runner_protocol import RunnerProtocol, Terms
     from gateway.streams import Streams
@@ -74,7 +75,7 @@ async def gateway(parts: Parts) -> Gateway:
     fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs, lag=lag)
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
-    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms)
+    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms, version=release())
     streams, documents = Streams(parts.store, logs, hub), LogDocuments(parts.store, logs)
     routes = [*protocol.routes(), *_commands(parts, refusals), *streams.routes(), *documents.routes()]
 
@@ -92,18 +93,27 @@ async def gateway(parts: Parts) -> Gateway:
     return Gateway(_app(parts, routes, lag), quiesce, presence.left)
 
 
+def is_signed(key: str, signature: bytes, content: bytes) -> bool:
+    """See infra.signatures; its library is loaded by the first runner that has a key."""
+    from infra import signatures
+
+    return signatures.is_signed(key, signature, content)
+
+
 def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag") -> "App":
     """The application over the hot routes and those that only read, for whoever is known here."""
     from gateway.api.reads import Reading
     from gateway.api.routers import read_routers
     from gateway.app import App
+    from gateway.assertions import Assertions
     from gateway.auth import ensure_tokens
     from gateway.authentication import Authentication
     from gateway.http import Table
     from gateway.rest import rest
 
     reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
-    authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock)
+    assertions = Assertions(parts.handler, parts.clock, is_signed)
+    authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock, assertions)
     return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication, lag.admit)
 
 
@@ -121,6 +131,7 @@ def _view_lag(parts: Parts) -> "ViewLag":
 def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     """The routes by which people ask for something."""
     from gateway.api.commands import Commands
+    from gateway.api.fleet import FleetCommands
     from gateway.api.language import language_routes
     from gateway.api.orders import Orders
     from gateway.api.repositories import Repositories
@@ -133,7 +144,7 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     commands = Commands(orders, parts.blobs, url, untrusted_values=untrusted)
     repositories = Repositories(orders, parts.blobs, secrets, parts.clock, url, untrusted_values=untrusted)
     tokens = TokenCommands(parts.handler, refusals)
-    return [*commands.routes(), *repositories.routes(), *tokens.routes(), *language_routes()]
+    return [*commands.routes(), *repositories.routes(), *tokens.routes(), *FleetCommands(orders).routes(), *language_routes()]
 
 
 async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:
@@ -191,4 +202,4 @@ def tls(settings: "Settings") -> "Tls | None":
     """The certificate of this server, where it has one."""
     from gateway.serving import Tls
 
-    return Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+    return Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca) if settings.tls_cert and settings.tls_key else None

@@ -15,7 +15,7 @@ import pytest
 
 from domain.envelope import Recorded
 from gateway import wiring
-from gateway.serving import Listening, bind
+from gateway.serving import Listening, Tls, bind
 from infra.event_store import PostgresEventStore
 from infra.settings import Settings
 from projections.run_history import run_history
@@ -196,16 +196,16 @@ Start = Callable[[], Awaitable[Gateway]]
 
 
 @contextlib.asynccontextmanager
-async def serving(postgres_url: str, data: Path, **changes: Any) -> AsyncIterator[Gateway]:
-    """A gateway with all agents on a database; ends with the block."""
+async def serving(postgres_url: str, data: Path, tls: Tls | None = None, **changes: Any) -> AsyncIterator[Gateway]:
+    """A gateway with all agents on a database; ends with the block. tls: then only runner and CLI clients reach it."""
     settings = Settings(data=data, **changes)
     data.mkdir(mode=0o700, exist_ok=True)
     bound = bind("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{bound.getsockname()[1]}"
     async with contextlib.AsyncExitStack() as stack:
         system = await stack.enter_async_context(wiring.system(settings, wiring.Places(postgres_url, None, url)))
         assert system.app is not None
-        listening = Listening(system.app, bound, None)
+        listening = Listening(system.app, bound, tls)
         await listening.start()
         stack.push_async_callback(listening.stop)
         stack.push_async_callback(system.quiesce)

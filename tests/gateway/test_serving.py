@@ -10,6 +10,7 @@ from runner import wire
 from runner.client import Client
 from runner.clock import StoreClock
 from runner.problems import Refused, Silent
+from runner.server import Server
 
 
 async def test_a_server_that_starts_refuses_instead_of_being_silent() -> None:
@@ -21,7 +22,7 @@ async def test_a_server_that_starts_refuses_instead_of_being_silent() -> None:
         for body in (b"", b"x" * 900_000):
             async with session.post(f"{url}/anything", data=body) as answer:
                 assert (answer.status, answer.headers["Retry-After"], (await answer.json())["code"]) == (503, "1", "starting")
-    async with Client(url, "token", StoreClock()) as client:
+    async with Client(Server(url, lambda: "token"), StoreClock()) as client:
         message = wire.Register(registration="r", name="r", labels=())
         with pytest.raises(Refused, match="the server is starting"):
             await client.register(message)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runner.agent import Agent, Options
+from runner.server import Server
 
 _spec = importlib.util.spec_from_file_location("runner_test_gateway", Path(__file__).with_name("gateway.py"))
 assert _spec is not None
@@ -33,8 +34,7 @@ class Bench:
     async def agent(self, **changes: Any) -> AsyncIterator[Agent]:
         """An agent in this process; it is stopped at the end."""
         facts: dict[str, Any] = {
-            "url": self.gateway.url,
-            "token": gateway_module.TOKEN,
+            "server": Server(self.gateway.url, lambda: gateway_module.TOKEN),
             "name": "box",
             "labels": ("self-hosted",),
             "slots": 1,

@@ -52,7 +52,7 @@ async def server() -> AsyncIterator[tuple[Server, Connections]]:
     served = Server()
     listening = await asyncio.start_server(served.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    connections = Connections(f"http://127.0.0.1:{port}/runner/v1", {"Authorization": "Bearer t"})
+    connections = Connections(f"http://127.0.0.1:{port}/runner/v1", {}, lambda: "t")
     yield served, connections
     connections.close()
     listening.close()
@@ -171,6 +171,6 @@ async def test_nobody_listens() -> None:
         port = taken.getsockname()[1]
         for host in ("127.0.0.1", "localhost"):
             with pytest.raises(ConnectionRefusedError):
-                await Connections(f"http://{host}:{port}", {}).post("/x", b"", 5)
+                await Connections(f"http://{host}:{port}", {}, str).post("/x", b"", 5)
     with pytest.raises(socket.gaierror):
-        await Connections("http://no-such-host.invalid", {}).post("/x", b"", 20)
+        await Connections("http://no-such-host.invalid", {}, str).post("/x", b"", 20)

@@ -10,6 +10,7 @@ from runner import lease_keeper, wire
 from runner.clock import StoreClock
 from runner.lease_keeper import Gateway, LeaseKeeper, Terms, deadline
 from runner.problems import ProtocolError, Refused, Silent
+from runner.server import Server
 
 LATE_SECONDS = 0.25
 """How much later than it asked for the thread gets its turn; a heartbeat is 0.1 s, a lease 1.2 s."""
@@ -21,7 +22,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, answer: Callable[[float], ProtocolErro
     lost: list[float] = []
     nobody = UUID(int=0)
     keeper = LeaseKeeper(
-        gateway=Gateway("http://127.0.0.1:1", "", StoreClock()),
+        gateway=Gateway(Server("http://127.0.0.1:1", str), StoreClock()),
         path="/renew",
         message=wire.Renew(runner=nobody, attempt=1, epoch=1, lease=nobody),
         until=deadline(0, 1.2),
