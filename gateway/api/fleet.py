@@ -13,9 +13,10 @@ from domain.runner_group import ChangeRunnerGroup
 from gateway import http, secrets
 from gateway.api.orders import Orders, position_header
 from gateway.api.overview import same, selected
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Mine, PerPage, least, page
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
+from gateway.openapi import tells
 from gateway.problems import problem
-from projections.runners import GROUPS
+from projections.runners import GROUPS, GroupRow
 from projections.select import Order
 
 BY_NAME = Order(("name", "id"))
@@ -128,6 +129,7 @@ def fleet_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v1/runners", tags=["fleet"])
 
     @router.get("/groups", summary="List the groups of runners whose access was set, by name", openapi_extra=least("viewer"))
+    @tells(Listing[GroupRow], returns=("Link",))
     async def groups(
         request: Request, reads: Mine, *, at_least: AtLeast = None, per_page: PerPage = PER_PAGE, cursor: Cursor = None
     ) -> Response:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.binaries import postgres_programs
+from tests.authority import Authority
 from tests.e2e.pages import ROOT, commands, follow
+from tests.rigs.ports import free_port
 
 PAGES = ROOT / "docs" / "how-to"
 
@@ -41,3 +43,23 @@ def test_own_servers_and_a_backup_of_them(short_path: Path, repository: Path, ma
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every invariant holds" in done.stdout + done.stderr
     assert len(commands(PAGES / "backup.md")) > 10
+
+
+def test_a_runner_on_another_machine(short_path: Path, repository: Path) -> None:
+    """It joins over TLS with a key of its own, and the run of the page is its work."""
+    certificate, key = (authority := Authority(short_path / "ca", "authority")).certificate("127.0.0.2")
+    settings = {"CERTIFICATE": str(certificate), "KEY": str(key), "AUTHORITY": str(authority.file)}
+    settings |= {"LEDGERMILL_DATA": str(short_path / "data"), "URL": f"https://127.0.0.2:{free_port()}", "REPOSITORY": str(repository)}
+    done = follow(PAGES / "add-a-runner.md", short_path, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "success in" in done.stdout
+    assert "Runner far" in done.stdout
+    assert "paused (new disk" in done.stdout
+
+
+def test_access_for_others(short_path: Path) -> None:
+    """A token is made, used, listed and revoked; another tenant begins with its own."""
+    done = follow(PAGES / "give-access.md", short_path, LEDGERMILL_DATA=str(short_path / "data"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ci-bot  developer  until" in done.stdout
+    assert len(commands(PAGES / "give-access.md")) > 7
