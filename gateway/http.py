@@ -198,6 +198,11 @@ class Table:
         shape = self._shape_of(path)
         return {method for method, known in self._found if known == shape and self.find(method, path) is not None}
 
+    def fixed(self, path: str) -> set[str]:
+        """The methods of a path in which nothing stands for an id."""
+        parts = tuple(path.split("/"))
+        return {method for method, known in self._found if known == parts}
+
     def misnamed(self, method: str, path: str) -> bool:
         """Whether a route would serve this path if what stands in an id's place were an id."""
         parts = path.split("/")

@@ -124,15 +124,21 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
         app.add_exception_handler(kind, handle)
 
 
+def _nothing(path: str) -> ProblemError:
+    return problem(404, "not_found", f"there is no {path} here", hint="/openapi.json describes what there is")
+
+
 def _no_route(routes: Sequence[APIRoute], request: Request) -> ProblemError:
     """405 with the methods that the path has here, those of the hot routes too; 404 where it has none."""
-    path = request.scope["path"]
-    methods: set[str] = request.state.table.methods(path)
-    for route in routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
-    if not methods or request.state.table.misnamed(request.method, path):
-        return problem(404, "not_found", f"there is no {path} here", hint="/openapi.json describes what there is")
+    path, table = request.scope["path"], request.state.table
+    methods: set[str] = set().union(*(route.methods or () for route in routes if route.path == path), table.fixed(path))
+    if not methods:
+        if table.misnamed(request.method, path):
+            return _nothing(path)
+        serving = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+        methods = set().union(*(route.methods or () for route in serving), table.methods(path))
+    if not methods:
+        return _nothing(path)
     allowed = ", ".join(sorted(methods))
     shown = problem(405, "method_not_allowed", f"{request.method} is not for {path}", hint=f"it takes {allowed}")
     return ProblemError(shown.problem, (("Allow", allowed),))
