@@ -102,7 +102,7 @@ def event_id(stream: UUID, version: int) -> UUID:
 
 def event_number(stream: UUID, version: int) -> int:
     """`event_id` as an integer, without the objects: a checker asks for that of every event of a log."""
-    digest = sha1(_ROOT + f"event\x1f{stream}\x1f{version}".encode(), usedforsecurity=False).digest()
+    digest = sha1(_ROOT + f"event\x1f{msgspec.to_builtins(stream)}\x1f{version}".encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:16], "big") & _UNVERSIONED | _VERSION_5
 
 

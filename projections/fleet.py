@@ -101,12 +101,12 @@ async def waiting(connection: Connection, tenant: str) -> list[Waiting]:
     depths: Counter[tuple[str, ...]] = Counter()
     for line in lines:
         depths[line.labels] += line.depth
-    access = await groups(connection, tenant)
+    runners_now = told(fleet, await groups(connection, tenant))
     shown = [
         replace(
             line,
             position=turns.get(Line(line.tenant, line.fair_key, line.lane, line.labels), 0),
-            reason=unserved(line, fleet, access),
+            reason=no_runner(line.labels, line.fair_key, runners_now).text,
             drain_seconds=drain_seconds(line.labels, depths[line.labels], lasted.get(line.labels), fleet),
         )
         for line in lines
@@ -131,17 +131,8 @@ async def groups(connection: Connection, tenant: str) -> dict[str, frozenset[str
     return {row.name: None if row.repositories is None else frozenset(map(str, row.repositories)) for row in rows}
 
 
-def unserved(line: Waiting, fleet: list[Runner], access: dict[str, frozenset[str] | None]) -> str:
-    """Why no runner takes the jobs of a line."""
-    served = {name: repositories is None or line.fair_key in repositories for name, repositories in access.items()}
-    serving = [runner for runner in fleet if served.get(runner.group or DEFAULT_GROUP, True)]
-    if fleet and not serving:
-        return "no group of runners serves this repository: ledgermill runner group"
-    return no_runner(line.labels, told(serving)).text
-
-
-def told(fleet: list[Runner]) -> tuple[why.Runner, ...]:
-    """The runners as the why engine looks at them."""
+def told(fleet: list[Runner], access: dict[str, frozenset[str] | None]) -> tuple[why.Runner, ...]:
+    """The runners as the why engine looks at them. access: see `groups`."""
     return tuple(
         why.Runner(
             runner.id,
@@ -151,6 +142,8 @@ def told(fleet: list[Runner]) -> tuple[why.Runner, ...]:
             online=runner.state not in ("offline", "retired"),
             duty=runner.state if runner.state in ("paused", "draining") else "active",
             held=runner.jobs,
+            group=runner.group or DEFAULT_GROUP,
+            repositories=access.get(runner.group or DEFAULT_GROUP),
         )
         for runner in fleet
     )

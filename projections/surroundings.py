@@ -43,7 +43,7 @@ async def surroundings(connection: Connection, log: Log, tenant: str, run: UUID)
         drain = fleet.drain_seconds(line.labels, ahead[job] + 1, lasted.get(line.labels), runners)
         if drain is not None:
             drains[job] = drain
-    return Surroundings(now, await _with_who(log, fleet.told(runners)), groups, ahead, drains)
+    return Surroundings(now, await _with_who(log, fleet.told(runners, await fleet.groups(connection, tenant))), groups, ahead, drains)
 
 
 async def _now(connection: Connection) -> datetime:

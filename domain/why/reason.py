@@ -110,6 +110,7 @@ CODES: dict[str, str] = {
     # why something is not further
     "no_runner": "No runner is registered",
     "no_runner_with_labels": "Runners are registered; none has all of the job's labels",
+    "runner_group": "Runners with the labels are there; their group does not serve the repository",
     "runners_offline": "All runners with the labels are offline",
     "runners_paused": "Runners with the labels are there; somebody paused them",
     "runners_draining": "Runners with the labels are there; they finish what they have and take nothing new",

@@ -12,8 +12,8 @@ from domain.why.surroundings import Runner
 NEAREST_SHOWN = 3
 
 
-def no_runner(labels: Sequence[str], fleet: Sequence[Runner], ahead: int = 0, drain_seconds: float | None = None) -> Reason:
-    """The reason, from the runners as they are now. ahead: turns before this job's; drain_seconds: see Surroundings."""
+def no_runner(labels: Sequence[str], fair_key: str, fleet: Sequence[Runner], ahead: int = 0, drain_seconds: float | None = None) -> Reason:
+    """The reason, from the runners as they are now. fair_key: the job's; ahead: turns before it; drain_seconds: see Surroundings."""
     wanted = set(labels)
     facts: dict[str, Any] = {"labels": list(labels)}
     if not fleet:
@@ -21,6 +21,12 @@ def no_runner(labels: Sequence[str], fleet: Sequence[Runner], ahead: int = 0, dr
     able = [runner for runner in fleet if wanted <= set(runner.labels)]
     if not able:
         return _unlabelled(labels, fleet, facts)
+    serving = [runner for runner in able if runner.repositories is None or fair_key in runner.repositories]
+    if not serving:
+        groups = sorted({runner.group for runner in able})
+        text = f"no group of runners serves this repository: those with its labels are in {named(groups)}"
+        return Reason("runner_group", text, about=_all(able), facts={**facts, "groups": groups}, help="ledgermill runner group")
+    able = serving
     ready = [runner for runner in able if runner.takes_jobs]
     if not ready:
         return _absent(able, facts)

@@ -9,7 +9,8 @@ import msgspec
 class Runner(msgspec.Struct, frozen=True):
     """A runner that is not retired. duty: "active", "paused" or "draining"; held: the jobs that it works on.
 
-    changed_by: the actor of the last change of duty, "" where none is known; changed_at: when.
+    changed_by: the actor of the last change of duty, "" where none is known; changed_at: when. repositories: the fair-share keys
+    of those that its group serves; None: all.
     """
 
     id: UUID
@@ -21,6 +22,8 @@ class Runner(msgspec.Struct, frozen=True):
     held: tuple[UUID, ...] = ()
     changed_by: str = ""
     changed_at: datetime | None = None
+    group: str = ""
+    repositories: frozenset[str] | None = None
 
     @property
     def takes_jobs(self) -> bool:

@@ -29,7 +29,8 @@ def job_waits(history: History, job: JobHistory, around: Surroundings) -> Reason
             return _held(history, job, around)
         case Queued():
             since = job.last(job_events.JobQueued, job_events.JobRetried) or last
-            reason = no_runner(state.life.spec.labels, around.runners, around.ahead.get(job.id, 0), around.drain_seconds.get(job.id))
+            ahead, drain = around.ahead.get(job.id, 0), around.drain_seconds.get(job.id)
+            reason = no_runner(state.life.spec.labels, state.life.fair_key, around.runners, ahead, drain)
             return _at(reason, since.meta.at, state.expires_at, since.position)
         case BackingOff():
             return _backoff(job, state)

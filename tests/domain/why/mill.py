@@ -30,6 +30,8 @@ class Mill:
         self.runs: dict[str, UUID] = {}
         self.runners: dict[str, UUID] = {}
         self.asked = 0
+        self.groups: dict[str, frozenset[str]] = {}
+        """The repositories that a runner's group serves, by the runner's name; absent: all."""
 
     def start(self, text: str, key: str = "one", called: str = "on: workflow_call\njobs: {x: {runs-on: linux, steps: [{run: a}]}}") -> UUID:
         """Push a workflow; the run."""
@@ -70,7 +72,9 @@ class Mill:
             by, at = (changes[-1].meta.actor, changes[-1].meta.at) if changes else ("", None)
             held = tuple(job for job, lease in self.leases() if lease == runner)
             facts = state.facts
-            found.append(Runner(runner, facts.name, facts.labels, facts.slots, state.online, state.duty, held, by, at))
+            serves = self.groups.get(facts.name)
+            group = "special" if serves is not None else ""
+            found.append(Runner(runner, facts.name, facts.labels, facts.slots, state.online, state.duty, held, by, at, group, serves))
         return tuple(found)
 
     def leases(self) -> list[tuple[UUID, UUID]]:
@@ -94,7 +98,8 @@ class Mill:
 
     def assign(self) -> None:
         """Free slots take what fits, as a gateway would have it."""
-        pollers = [Poller(each.id, frozenset(each.labels), each.slots - len(each.held)) for each in self.fleet() if each.takes_jobs]
+        ready = [each for each in self.fleet() if each.takes_jobs]
+        pollers = [Poller(each.id, frozenset(each.labels), each.slots - len(each.held), repositories=each.repositories) for each in ready]
         labels = {each.id: each for each in self.fleet()}
         for job, poller in match([standing(self.queues(), Shares())], pollers):
             runner = labels[poller.runner]

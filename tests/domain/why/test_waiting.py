@@ -60,6 +60,15 @@ def test_no_runner_has_the_labels(mill: Mill) -> None:
     mill.moves("a", lambda: mill.runner("near", ("linux", "gpu")))
 
 
+def test_the_group_of_the_runners_serves_other_repositories(mill: Mill) -> None:
+    """The group is named; once it serves this one, the job moves."""
+    mill.runner("r1")
+    mill.groups["r1"] = frozenset({"another"})
+    mill.start(ONE)
+    assert top(mill) == ("runner_group", "no group of runners serves this repository: those with its labels are in special")
+    mill.moves("a", mill.groups.clear)
+
+
 def test_all_runners_with_the_labels_are_offline(mill: Mill) -> None:
     """Each one's state is told."""
     mill.runner("r1")
