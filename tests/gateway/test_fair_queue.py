@@ -43,7 +43,7 @@ async def gateways(postgres_url: str, path: Path, number: int) -> AsyncIterator[
 async def push(gateway: Gateway, repository: str, workflow: str, number: int = 0) -> None:
     """One run of a repository."""
     facts = {"full_name": repository, "provider": "local", "clone_url": "/srv/x.git"}
-    answer = await gateway.trigger(f"{repository} {number}", workflow, repository=facts)
+    answer = await gateway.trigger(f"{repository}-{number}", workflow, repository=facts)
     assert answer.status == 202, answer.json
 
 
