@@ -105,6 +105,9 @@ async def test_a_revoked_token_is_refused_by_every_gateway(postgres_url: str, tm
         made = await create(one, "viewer")
         two.tokens["viewer"] = one.tokens["viewer"]
         assert [(await each.request("GET", "/api/v1/runs", role="viewer")).status for each in (one, two)] == [200, 200]
+        await _used(two, made["position"])
+        for _ in range(10):  # from here on its state is in the other one's memory, and only the feed can tell of the end
+            assert (await two.request("GET", "/api/v1/runs", role="viewer")).status == 200
         revoked = await one.request("DELETE", f"/api/v1/tokens/{made['id']}")
         assert revoked.status == 204
         assert (await one.request("GET", "/api/v1/runs", role="viewer")).status == 401
