@@ -98,8 +98,8 @@ def document(routes: Sequence[APIRoute], standard: dict[str, Any], hot: Sequence
     paths: dict[str, dict[str, Any]] = {}
     for route, told in cold:
         for method in sorted(route.methods or ()):
-            given = standard["paths"][route.path][method.lower()]
-            paths.setdefault(route.path, {})[method.lower()] = _cold(given, told, types, public=route.path in public)
+            given = standard["paths"][route.path_format][method.lower()]
+            paths.setdefault(route.path_format, {})[method.lower()] = _cold(given, told, types, public=route.path in public)
     for each in hot:
         paths.setdefault(each.path, {})[each.method.lower()] = _hot(each, types)
     return {

@@ -137,7 +137,7 @@ def overview_routes() -> APIRouter:
         found = await selected(reads, WORKFLOW_TABLE, conditions, BY_PATH, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=BY_PATH.after)
 
-    @router.get("/workflows/{id}", summary="One workflow file", openapi_extra=least("viewer"))
+    @router.get("/workflows/{id:uuid}", summary="One workflow file", openapi_extra=least("viewer"))
     @tells(WorkflowRow, returns=("ETag",))
     async def workflow(reads: Mine, workflow: Id, at_least: AtLeast = None) -> Response:
         await reads.reached(at_least, "repositories")

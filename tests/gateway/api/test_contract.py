@@ -78,6 +78,8 @@ async def test_a_path_tells_its_methods(gateway: Gateway) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
     answer = await gateway.request("PATCH", "/api/v1/workflows/validate", {})
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    answer = await gateway.request("GET", "/api/v1/workflows/validate")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
     assert (await gateway.request("PATCH", "/api/v1/workflows/nobody", {"enabled": True})).status == 404
 
 
