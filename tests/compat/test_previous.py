@@ -6,6 +6,7 @@ The order is that of docs/how-to/upgrade.md: projector, reconciler and relay fir
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.rigs.api import Api
 from tests.rigs.crash import check
 from tests.rigs.parts import Nats, Role, Runner
 from tests.rigs.ports import free_port
-from tests.rigs.runs import send, status, succeed, until
+from tests.rigs.runs import send, story, succeed, until
 from tests.rigs.server import LEDGERMILL
 
 BEHIND = ("projector", "reconciler", "relay")
@@ -46,13 +47,13 @@ class System:
                 self.parts[name] = Role(name, self.root, self.database_url, self.nats.url, self.port, program=programs / "ledgermill")
             self.parts[name].start()
 
-    def attempts(self, run: str) -> list[int]:
-        """Of each job of a run, how many attempts it took."""
-        return [job["attempt"] for job in self.api.call("GET", f"/api/v1/runs/{run}/jobs")["items"]]
+    def told(self, run: str, what: str) -> list[Any]:
+        """One member of each job of a run."""
+        return [job[what] for job in self.api.call("GET", f"/api/v1/runs/{run}/jobs")["items"]]
 
     def in_progress(self, run: str) -> None:
-        """Wait until a run's job is with the runner."""
-        until(lambda: status(self.api, run)[0] == "in_progress", 30, "the job runs")
+        """Wait until a run's job has begun: one that was handed to a gateway which dies before it is handed on is tried again."""
+        until(lambda: None not in self.told(run, "started_at"), 30, "the job runs")
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_server_is_upgraded_part_by_part_while_jobs_run(previous: Path, system
     during = [send(system.api, f"during-{number}") for number in range(3)]
     succeed(system.api, [across, *during])
     system.start(previous, "gateway")
-    again = send(system.api, "with the gateway of before, started anew")
+    again = send(system.api, "gateway-started-anew")
     succeed(system.api, [again])
 
     over = send(system.api, "across-the-gateways", seconds=5)
@@ -90,11 +91,11 @@ def test_a_server_is_upgraded_part_by_part_while_jobs_run(previous: Path, system
     after = [send(system.api, f"after-{number}") for number in range(3)]
     succeed(system.api, [over, *after])
     system.start(this, "runner")
-    last = send(system.api, "with everything of this release")
+    last = send(system.api, "last")
     succeed(system.api, [last])
 
     for run in (*runs, across, *during, again, over, *after, last):
-        assert system.attempts(run) == [1]
+        assert system.told(run, "attempt") == [1], story(system.api, run)
     assert check(system.api) == []
 
 
