@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token, workflow_file
+from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, token, workflow_file
 from domain import repository_commands as of_repository
 from domain.envelope import Meta
 from domain.job import commands as job
@@ -58,6 +58,7 @@ AGGREGATES: dict[str, Aggregate] = {
         lambda state, command, _meta: runner_group.decide(state, command),
         lambda _stream, _state, event, _meta: runner_group.evolve(event),
     ),
+    "delivery": Aggregate(delivery.decide, lambda _stream, state, event, meta: delivery.evolve(state, event, meta)),
     "audit": Aggregate(
         lambda _state, command, _meta: audit.decide(command),
         lambda _stream, _state, event, _meta: event,
@@ -100,6 +101,10 @@ COMMANDS: dict[type, tuple[str, str]] = {
     of_repository.RemoveRepository: ("repository", "repository"),
     of_repository.ListWorkflow: ("repository", "repository"),
     of_repository.UnlistWorkflow: ("repository", "repository"),
+    delivery.ReceiveWebhook: ("delivery", "delivery"),
+    delivery.IgnoreDelivery: ("delivery", "delivery"),
+    delivery.AnswerDelivery: ("delivery", "delivery"),
+    delivery.DeferDelivery: ("delivery", "delivery"),
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
     run.ClaimSlots: ("runner", "runner"),
@@ -112,7 +117,7 @@ COMMANDS: dict[type, tuple[str, str]] = {
     run.RecordRefusal: ("audit", "audit"),
 }
 
-OPENING = frozenset({job.CreateJob, run.StartRun})
+OPENING = frozenset({job.CreateJob, run.StartRun, delivery.ReceiveWebhook})
 """Commands whose stream is new, unless they are repeated."""
 
 
@@ -127,11 +132,12 @@ BEGINNINGS: dict[type, str] = {
     registration.RunnerRegistrationCreated: "registration",
     runner_group.RunnerGroupChanged: "runner_group",
     audit.CommandRefused: "audit",
+    delivery.WebhookReceived: "delivery",
 }
 """What each kind of stream begins with: an id may have come from outside, and name a stream of another kind."""
 
 
-RANKS = {"repository": 0, "workflow": 1, "job": 2, "run": 3, "concurrency": 4}
+RANKS = {"delivery": 0, "repository": 1, "workflow": 2, "job": 3, "run": 4, "concurrency": 5}
 """The order in which the streams of one commit are locked; other kinds come last. A job's end is told to its run, a run's to its group."""
 
 

@@ -130,7 +130,9 @@ class TriggerOutcome(msgspec.Struct, frozen=True):
     refusal: Refusal | None = None
 
 
-class _Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True):
+    """A workflow that the event starts, with its inputs."""
+
     file: WorkflowFile
     workflow: Workflow
     inputs: dict[str, Any]
@@ -150,30 +152,40 @@ async def trigger(
     repository = request.repository
     repository_id = ids.repository_id(origin.tenant, repository.provider, repository.full_name)
     register = RegisterRepository(repository_id, repository.full_name, repository.provider, repository.clone_url, repository.default_branch)
-    payload = _ENCODER.encode(request.payload)
-    payload_digest, registered = await asyncio.gather(blobs.put(payload), _registered(handler, register, origin))
+    registered = await _registered(handler, register, origin)
     runs: list[TriggeredRun] = []
-    listeners = await _listeners(blobs, request)
+    commands = await triggered_by(blobs, request, matches, key=key, tenant=origin.tenant, repository=repository_id, retry=registered.retry)
+    for command in commands:
+        started = await _start(handler, command, origin)
+        if isinstance(started, Refusal):
+            return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
+        runs.append(started)
+    return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
+
+
+async def triggered_by(
+    blobs: Blobs, request: TriggerRequest, matches: Sequence[Match], *, key: str, tenant: str, repository: UUID, retry: str
+) -> list[TriggerRun]:
+    """The command for each match, with all that it names stored. key: see `trigger`; retry: the repository's policy."""
+    payload = _ENCODER.encode(request.payload)
+    payload_digest, listeners = await asyncio.gather(blobs.put(payload), _listeners(blobs, request))
+    default = request.default_branch
+    commands = []
     for match in matches:
         command = await _command(
             blobs,
             request,
             match,
             key=f"{key}|{match.file.path}",
-            tenant=origin.tenant,
-            repository=repository_id,
+            tenant=tenant,
+            repository=repository,
             payload=payload,
             payload_digest=payload_digest,
         )
         name = match.workflow.name or match.file.path
-        default = request.default_branch
         listening = followers.fixed(name, 0, listeners, *((default.ref, default.sha) if default is not None else ()))
-        command = msgspec.structs.replace(command, followers=listening, retry=registered.retry)
-        started = await _start(handler, command, origin)
-        if isinstance(started, Refusal):
-            return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
-        runs.append(started)
-    return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
+        commands.append(msgspec.structs.replace(command, followers=listening, retry=retry))
+    return commands
 
 
 async def _registered(handler: Handler, command: RegisterRepository, origin: Origin) -> Repository:
@@ -185,12 +197,12 @@ async def _registered(handler: Handler, command: RegisterRepository, origin: Ori
     return registered
 
 
-def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[_Match], list[NotTriggered], list[Diagnostic]]:
+def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[Match], list[NotTriggered], list[Diagnostic]]:
     """Which workflows the event starts, which not and why, and what is wrong with the files. Pure.
 
     untrusted_values: "deny" refuses files that paste a payload's untrusted value into a script.
     """
-    matches: list[_Match] = []
+    matches: list[Match] = []
     rejected: list[NotTriggered] = []
     diagnostics: list[Diagnostic] = []
     texts = {file.path: file.text for file in (*request.called, *request.workflows)}
@@ -209,7 +221,7 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
         if request.event == "workflow_dispatch":
             inputs, wrong = dispatch.dispatch_inputs(workflow, request.inputs)
             diagnostics.extend(wrong)
-        matches.append(_Match(file, workflow, inputs))
+        matches.append(Match(file, workflow, inputs))
     return matches, rejected, diagnostics
 
 
@@ -235,7 +247,7 @@ async def _listeners(blobs: Blobs, request: TriggerRequest) -> list[tuple[Follow
 async def _command(
     blobs: Blobs,
     request: TriggerRequest,
-    match: _Match,
+    match: Match,
     *,
     key: str,
     tenant: str,

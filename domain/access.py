@@ -7,6 +7,7 @@
     operator    what all tenants share: views, the whole log, tenants. An admin of the first tenant; no role of its own
     runner      the runner protocol and nothing else; it stands beside the others
     registration  joining as a runner, once; no role of a token
+    signed      no token: the request carries a signature of its own, which the route checks
 
 Every route names one of these. It must never ask who an identity is: only what its role and tenant allow.
 """
@@ -15,7 +16,7 @@ from typing import Literal
 
 Role = Literal["viewer", "developer", "maintainer", "admin", "runner"]
 Standing = Literal[Role, "registration"]
-Least = Literal[Standing, "operator"]
+Least = Literal[Standing, "operator", "signed"]
 
 FIRST_TENANT = "default"
 """The tenant that a store begins with; its admins are the operators."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, concurrency, registration, repository, runner_group, runner_pool, token, workflow_file
+from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, token, workflow_file
 from domain.job import events as job
 from domain.run import events as run
 
@@ -72,6 +72,11 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "ConcurrencyAwaited": (concurrency.ConcurrencyAwaited, 1),
     "ConcurrencyReplaced": (concurrency.ConcurrencyReplaced, 1),
     "ConcurrencyReleased": (concurrency.ConcurrencyReleased, 1),
+    "WebhookReceived": (delivery.WebhookReceived, 1),
+    "WebhookIgnored": (delivery.WebhookIgnored, 1),
+    "WebhookAnswered": (delivery.WebhookAnswered, 1),
+    "WebhookDeferred": (delivery.WebhookDeferred, 1),
+    "WebhookFailed": (delivery.WebhookFailed, 1),
     "RunnerRegistered": (runner_pool.RunnerRegistered, 2),
     "RunnerOnline": (runner_pool.RunnerOnline, 1),
     "RunnerOffline": (runner_pool.RunnerOffline, 1),

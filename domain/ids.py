@@ -113,3 +113,8 @@ _VERSION_5 = (0x8000 << 48) | (5 << 76)
 def command_id(scope: str, key: str) -> UUID:
     """The id of a command from its Idempotency-Key within a scope (tenant, route, target)."""
     return derive("command", scope, key)
+
+
+def delivery_id(tenant: str, provider: str, repository: str, key: str) -> UUID:
+    """The stream of a webhook delivery; `key` is the forge's own id of it, `repository` the full name that it is about, or ""."""
+    return derive("delivery", tenant, provider, repository, key)

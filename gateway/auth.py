@@ -51,6 +51,7 @@ ROLE_HINTS: dict[Least, str] = {
     "admin": "use the token in DATA/token, or one that was made with ledgermill token create --role admin",
     "operator": "this is about all tenants: use the token in DATA/token of the server",
     "registration": "make a registration token: ledgermill runner token",
+    "signed": "send the signature that the route asks for",
     "runner": "use the token in DATA/runner-token, or register the runner: ledgermill runner register",
 }
 

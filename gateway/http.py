@@ -143,7 +143,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body.
+    """One hot route. path: with `{id}` for ids. least: the least role that it needs. body: type of the JSON body; bytes: as it came.
 
     stream: sends by itself instead of handle. sends: media types of what a stream sends. more_answers: what other statuses
     than `status` mean. conditional: it reads If-Match. starts_work: refused while the views lag too far behind
@@ -176,7 +176,7 @@ class Table:
     def __init__(self, routes: list[Route]) -> None:
         self.routes = routes
         self._found = {(route.method, _shape(route.path)): route for route in routes}
-        self._decoders = {id(route): msgspec.json.Decoder(route.body) for route in routes if route.body is not None}
+        self._decoders = {id(route): msgspec.json.Decoder(route.body) for route in routes if route.body not in (None, bytes)}
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[UUID, ...]] | None:
         """The route and the ids in the path."""
@@ -190,6 +190,8 @@ class Table:
 
     def decode(self, route: Route, body: bytes) -> Any:
         """The body as the route's type; 422 with the place inside the JSON where it does not fit."""
+        if route.body is bytes:
+            return body
         decoder = self._decoders.get(id(route))
         return None if decoder is None else decoded(decoder, body or b"{}")
 

@@ -33,7 +33,7 @@ HEADERS = {
 }
 MEANT = {
     400: "The request is no HTTP that this server reads, or its body is no JSON",
-    401: "There is no bearer token, or it is not known here",
+    401: "There is no bearer token (or signature, where one is asked for), or it is not known here",
     403: "The token's role does not allow this",
     404: "There is no such thing",
     409: "The state of the target forbids it",
@@ -72,7 +72,7 @@ class Types:
     """The schemas of all types that operations name."""
 
     def __init__(self, kinds: Iterable[Any]) -> None:
-        unique = list({id(each): each for kind in kinds if kind is not None for each in _each(kind)}.values())
+        unique = list({id(each): each for kind in kinds if kind not in (None, bytes) for each in _each(kind)}.values())
         schemas, self.components = msgspec.json.schema_components(unique, ref_template=f"{SCHEMAS}{{name}}")
         self._schemas = {id(kind): schema for kind, schema in zip(unique, schemas, strict=True)}
         for component in self.components.values():
@@ -134,7 +134,7 @@ def _hot(route: Route, types: Types) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     problems = set(route.problems)
     added, returns, refusals = _conventions(route)
-    problems |= refusals | ({429} if route.starts_work else set())
+    problems |= refusals | ({429} if route.starts_work else set()) | ({400, 401, 503, 504} if route.least == "signed" else set())
     if "{id}" in route.path:
         identity = {"type": "string", "format": "uuid"}
         parameters.append({"name": "id", "in": "path", "required": True, "schema": identity, "example": _id_of(route.path)})
@@ -158,7 +158,7 @@ def _hot(route: Route, types: Types) -> dict[str, Any]:
         LEAST: route.least,
         "parameters": parameters,
     }
-    return _operation(made, types, body=route.body, answers=answers, problems=problems, public=False)
+    return _operation(made, types, body=route.body, answers=answers, problems=problems, public=route.least == "signed")
 
 
 def _conventions(route: Route) -> tuple[tuple[Parameter, ...], tuple[str, ...], set[int]]:
@@ -167,6 +167,8 @@ def _conventions(route: Route) -> tuple[tuple[Parameter, ...], tuple[str, ...], 
         return (), route.returns, set()
     if route.least == "runner":
         return (), route.returns, {409}
+    if route.least == "signed":
+        return (), (*route.returns, "X-Event-Position", "Idempotency-Replayed"), set()
     returns = (*route.returns, "X-Event-Position")
     if route.method == "POST":
         return (KEY,), returns, {409}
@@ -177,6 +179,9 @@ def _sent(kind: str) -> dict[str, Any]:
     """The schema of a stream: 3.1 has no words for its events, so the text as a whole stands for them."""
     return {} if kind == "text/event-stream" else {"type": "string"}
 
+
+RAW = {"required": True, "content": {JSON: {"schema": {"type": "object"}, "example": {}}}}
+"""A body that is signed as it comes, whose shape is its sender's."""
 
 STREAMED = {
     "text/event-stream": 'id: 4711\ndata: {"type": "RunCompleted"}\n\nevent: end\ndata: {}\n\n',
@@ -189,7 +194,7 @@ def _operation(
 ) -> dict[str, Any]:
     """What all operations have: the errors that follow from what they read, and the id of the request."""
     if body is not None:
-        made["requestBody"] = {"required": _required(body), "content": {JSON: types.content(body)}}
+        made["requestBody"] = RAW if body is bytes else {"required": _required(body), "content": {JSON: types.content(body)}}
         problems |= {400, 413, 422}
     if public:
         made["security"] = []

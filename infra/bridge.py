@@ -39,6 +39,7 @@ STREAM_TYPES = {
     "domain.runner_pool": "runner",
     "domain.repository": "repository",
     "domain.workflow_file": "workflow",
+    "domain.delivery": "delivery",
     "domain.audit": "audit",
 }
 MSG_ID = Header.MSG_ID.value
@@ -145,7 +146,7 @@ def _token(name: str) -> str:
 
 
 def stream_type(event_type: str) -> str:
-    """What kind of stream holds such events: "job", "run", "runner", "repository", "workflow", "audit" or "other"."""
+    """What kind of stream holds such events: "job", "run", "runner", "repository", "workflow", "delivery", "audit" or "other"."""
     shape, _ = REGISTER.get(event_type, (None, 0))
     if shape is None:
         return "other"

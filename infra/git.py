@@ -77,8 +77,9 @@ def git(
     env: Mapping[str, str] | None = None,
     content: bytes | None = None,
     accept: tuple[int, ...] = (0,),
+    seconds: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in `directory`. `content` goes to its standard input. Raises GitError for any other exit code."""
+    """Run git in `directory`. `content` goes to its standard input. Raises GitError for any other exit code, or after `seconds`."""
     command = ["git", *map(str, arguments)]
     try:
         done = subprocess.run(
@@ -89,7 +90,10 @@ def git(
             stdin=subprocess.DEVNULL if content is None else None,
             capture_output=True,
             check=False,
+            timeout=seconds,
         )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git {arguments[0]}: no answer within {seconds:g} s") from error
     except FileNotFoundError as error:
         raise GitError("git is not installed or not on PATH") from error
     if done.returncode not in accept:

@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     untrusted_values: Annotated[
         Literal["warn", "deny"], _says("What becomes of a workflow whose script pastes a value that a stranger may have written.")
     ] = "warn"
+    webhook_secret: Annotated[
+        str | None, _says("The secret of webhooks of repositories without one of their own; two, with a blank between, during a rotation.")
+    ] = None
     pg_bin: Annotated[Path | None, _says("The directory with initdb and postgres for the embedded server.")] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
 

@@ -2,6 +2,7 @@
 
 from projections.audit import AUDIT
 from projections.deadlines import DEADLINES
+from projections.deliveries import DELIVERIES
 from projections.holds import HOLDS
 from projections.logs import LOGS
 from projections.queue import QUEUE
@@ -11,7 +12,9 @@ from projections.status import STATUS
 from projections.table import View
 from projections.tokens import TOKENS
 
-VIEWS: dict[str, View] = {view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS)}
+VIEWS: dict[str, View] = {
+    view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES)
+}
 
 SHOWING = (STATUS.name, QUEUE.name, DEADLINES.name)
 """The views that people see runs by and that work goes on by: how far these lag behind the log is how far the server does."""

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from commands.trigger import RepositoryFacts, TriggerRequest, WorkflowFile, trigger
+from commands.answering import Answering, Away, Gone, request_of
+from commands.trigger import TriggerRequest, trigger
 from domain import ids
 from domain.ports import Blobs, Clock
 from domain.repository import Repository
@@ -21,7 +22,8 @@ from domain.repository_commands import (
     RemoveWorkflow,
     SetWorkflowEnabled,
 )
-from domain.webhooks.shape import NO_COMMIT, branch
+from domain.webhooks.incoming import Incoming
+from domain.webhooks.shape import branch
 from domain.workflow import reader
 from domain.workflow.diagnostics import errors
 from domain.workflow_file import Workflow
@@ -103,9 +105,18 @@ class Repositories:
     """Serves the routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
 
     def __init__(
-        self, orders: Orders, blobs: Blobs, secrets: RepositorySecrets, clock: Clock, public_url: str, *, untrusted_values: str = "warn"
+        self,
+        orders: Orders,
+        answering: Answering,
+        *,
+        blobs: Blobs,
+        secrets: RepositorySecrets,
+        clock: Clock,
+        public_url: str,
+        untrusted_values: str = "warn",
     ) -> None:
         self._orders = orders
+        self._answering = answering
         self._handler = orders.handler
         self._blobs = blobs
         self._secrets = secrets
@@ -144,6 +155,7 @@ class Repositories:
                 answers=answers,
                 status=status,
                 conditional=method in {"PATCH", "DELETE"},
+                starts_work=handle == self.dispatch,
             )
             for method, path, summary, handle, body, answers, status in facts
         ]
@@ -222,25 +234,13 @@ class Repositories:
         """Start a run by hand, or answer as the first time."""
         workflow, repository = await self._found(request.identity.tenant, request.params[0])
         facts = repository.registered
-        if not workflow.text:
-            hint = "POST /api/v1/workflows with its yaml, or push to the repository"
-            raise problem(409, "workflow_without_text", f"{workflow.path} was not given to this server as a text", hint=hint)
         ref = branch(body.ref or facts.default_branch)
         check_branch(body.ref or facts.default_branch, "/ref")
         owner, _, name = facts.full_name.rpartition("/")
         about = {"name": name, "full_name": facts.full_name, "owner": {"login": owner}, "default_branch": facts.default_branch}
-        texts = {path: (await self._blobs.get(each.text)).decode() for path, each in repository.workflows.items() if each.text}
-        trigger_request = TriggerRequest(
-            repository=RepositoryFacts(facts.full_name, facts.provider, facts.clone_url, facts.default_branch),
-            source_url=facts.clone_url,
-            sha=NO_COMMIT,
-            ref=ref,
-            event="workflow_dispatch",
-            workflows=(WorkflowFile(workflow.path, texts.pop(workflow.path)),),
-            called=tuple(WorkflowFile(path, text) for path, text in texts.items()),
-            payload={"ref": ref, "inputs": body.inputs, "workflow": workflow.path, "repository": about},
-            inputs=body.inputs,
-        )
+        payload = {"ref": ref, "inputs": body.inputs, "workflow": workflow.path, "repository": about}
+        event = Incoming(event="workflow_dispatch", repository=facts.full_name, ref=ref, payload=payload, inputs=body.inputs)
+        trigger_request = await self._request(workflow, repository, event)
         key = idempotency_key(request)
         scope = f"{request.identity.tenant}|dispatch|{request.params[0]}|{key}"
         origin = self._orders.origin(request, scope, key)
@@ -256,6 +256,19 @@ class Repositories:
         if run.replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return answer(Dispatched(run.run, f"{self._public_url}/api/v1/runs/{run.run}/events", run.position), 202, tuple(headers))
+
+    async def _request(self, workflow: Workflow, repository: Repository, event: Incoming) -> TriggerRequest:
+        """The event as a request for a run of this workflow alone; the others may be called."""
+        try:
+            commit = await self._answering.commit(workflow.repository, repository, event)
+        except Away as away:
+            raise problem(409, "forge_away", str(away), hint="nothing was started; try again", retry_after_seconds=10) from away
+        except Gone as gone:
+            raise unfit("ref_not_found", "/ref", str(gone), "push it, or name another branch or tag") from gone
+        own = tuple(file for file in commit.files if file.path == workflow.path)
+        if not own:
+            raise unfit("no_such_file", "/ref", f"{workflow.path} is not at {event.ref}", "name a branch or tag that has it")
+        return msgspec.structs.replace(request_of(repository, event, commit), workflows=own, called=commit.files)
 
     async def _found(self, tenant: str, identity: UUID) -> tuple[Workflow, Repository]:
         """A workflow and its repository as they are now; 404 where there is none."""

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from gateway.api.deliveries import delivery_routes
 from gateway.api.events import event_routes
 from gateway.api.fleet import fleet_routes
 from gateway.api.jobs import job_routes
@@ -24,4 +25,5 @@ def read_routers() -> tuple[APIRouter, ...]:
         record_routes(),
         token_routes(),
         fleet_routes(),
+        delivery_routes(),
     )

@@ -10,7 +10,7 @@ from gateway.cli.errors import usage
 from gateway.cli.options import data_option, json_option
 from gateway.cli.wiring import settings
 
-SECRET = ("database_url", "nats_url")
+SECRET = ("database_url", "nats_url", "webhook_secret")
 
 
 @click.command()

@@ -1,9 +1,10 @@
-"""`repository add/list/set`: the repositories that a server knows, and what holds for all of their runs.
+"""`repository add/list/set/deliveries`: the repositories that a server knows, and what holds for all of their runs.
 
 A webhook secret is read from standard input: on a command line everybody on the machine could see it.
 """
 
 import sys
+from itertools import islice
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from gateway.cli.client import Client
 from gateway.cli.connect import connected
 from gateway.cli.errors import CliError, Exit, usage
 from gateway.cli.options import Target, json_option, target_options
+
+DELIVERIES_SHOWN = 30
 
 
 @click.group()
@@ -57,6 +60,28 @@ def list_(*, target: Target, as_json: bool) -> None:
     rows = [(each["full_name"], each["provider"], each["default_branch"], each["retry"] or "default", each["id"][:8]) for each in found]
     text = render.table(("NAME", "PROVIDER", "BRANCH", "RETRY", "ID"), rows)
     click.echo(text or "no repositories", err=not text)
+
+
+@repository.command()
+@click.argument("name", metavar="REPOSITORY")
+@json_option
+@target_options
+def deliveries(*, target: Target, name: str, as_json: bool) -> None:
+    """Show the newest webhook deliveries of REPOSITORY, what they started, and why not."""
+    with connected(target) as client:
+        found = list(islice(client.items("/deliveries", repository=_find(client, name)["id"]), DELIVERIES_SHOWN))
+    if as_json:
+        render.print_json(found)
+        return
+    for each in found:
+        said = each["reason"] or f"{len(each['runs'])} of {len(each['runs']) + len(each['unstarted'])} workflows started"
+        click.echo(f"{each['status']:9} {render.safe(each['event']):20} {render.age(each['received_at'])}  {render.safe(said)}")
+        for run in each["runs"]:
+            click.echo(f"          {render.safe(run['workflow'])}: run {run['run'][:8]}")
+        for not_started in each["unstarted"]:
+            click.echo(f"          {render.safe(not_started['workflow'])}: {render.safe(not_started['reason'])}")
+    if not found:
+        click.echo("no deliveries", err=True)
 
 
 @repository.command("set")

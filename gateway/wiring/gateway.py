@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.wiring.parts import Parts
+from gateway.wiring.parts import Parts, answering
 
 if TYPE_CHECKING:
     from gateway.acquire import Acquiring
@@ -136,15 +136,28 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     from gateway.api.orders import Orders
     from gateway.api.repositories import Repositories
     from gateway.api.tokens import TokenCommands
+    from gateway.webhooks import Webhooks, shared_secrets
     from infra.secret_files import SecretFiles
 
     url, untrusted = parts.places.public_url, parts.settings.untrusted_values
     orders = Orders(parts.handler, refusals)
     secrets = SecretFiles(parts.settings.data / "webhook-secrets")
     commands = Commands(orders, parts.blobs, url, untrusted_values=untrusted)
-    repositories = Repositories(orders, parts.blobs, secrets, parts.clock, url, untrusted_values=untrusted)
+    repositories = Repositories(
+        orders,
+        answering(parts),
+        blobs=parts.blobs,
+        secrets=secrets,
+        clock=parts.clock,
+        public_url=url,
+        untrusted_values=untrusted,
+    )
     tokens = TokenCommands(parts.handler, refusals)
-    return [*commands.routes(), *repositories.routes(), *tokens.routes(), *FleetCommands(orders).routes(), *language_routes()]
+    shared = shared_secrets(parts.settings.webhook_secret)
+    webhooks = Webhooks(parts.handler, parts.blobs, parts.clock, secrets_of=secrets, shared=shared)
+    fleet = FleetCommands(orders)
+    routes = (commands.routes(), repositories.routes(), webhooks.routes(), tokens.routes(), fleet.routes(), language_routes())
+    return [route for each in routes for route in each]
 
 
 async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from commands.answering import Answering
     from domain.ports import Feed
     from gateway.agents import Agents
     from infra.event_store import PostgresEventStore
@@ -70,3 +71,12 @@ async def shared(stack: AsyncExitStack, settings: "Settings", places: Places) ->
     agents = Agents()
     stack.push_async_callback(agents.stop)
     return Parts(settings, places, store, feed, clock, blobs, Handler(store, clock, blobs), agents, pool.connection)
+
+
+def answering(parts: Parts) -> "Answering":
+    """What events of repositories start; the mirrors lie in the data directory."""
+    from commands.answering import Answering
+    from infra.mirrors import Mirrors
+
+    mirrors = Mirrors(parts.settings.data / "mirrors")
+    return Answering(parts.handler, parts.blobs, mirrors, untrusted_values=parts.settings.untrusted_values)

@@ -6,7 +6,7 @@ import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
-from gateway.wiring.parts import Parts
+from gateway.wiring.parts import Parts, answering
 
 FORMED_LOOK_SECONDS = 0.5
 
@@ -72,12 +72,14 @@ async def _try_parked(parts: Parts) -> None:
 
 def reconciler(parts: Parts) -> None:
     """Turn events and deadlines into commands."""
+    from commands.deliveries import Deliveries
     from commands.reactor import Reactor
     from commands.reconciler import Reconciler
     from infra.attendance import attended
     from projections.deadlines import PostgresDeadlines
 
     parts.agents.keep("reactor", Reactor(parts.handler, parts.store, parts.feed).run)
+    parts.agents.keep("deliveries", Deliveries(parts.handler, parts.store, parts.feed, parts.clock, answering(parts)).run)
     deadlines = PostgresDeadlines(parts.connections)
     lease = parts.settings.lease_ttl_seconds
     times = Reconciler(parts.handler, deadlines, parts.clock, lease, lambda: attended(parts.connections))

@@ -17,6 +17,7 @@ from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
 from domain import ids, reactions
 from domain import repository_commands as asked
+from domain.delivery import AnswerDelivery, DeferDelivery, IgnoreDelivery, ReceiveWebhook, WebhookReceived
 from domain.envelope import Recorded
 from domain.invariants import Breach, check
 from domain.job import commands as c
@@ -231,14 +232,19 @@ class World:
     def trigger(self) -> None:
         """A push, sometimes one that came before, sometimes of a workflow that is switched off."""
         path = self.pick(tuple(WORKFLOWS)[:-3])
+        command = self.triggered(path, f"{path}{self.draw(len(self.runs) + 1)}")
+        self.send(asked.RegisterRepository(command.repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
+        self.send(command)
+
+    def triggered(self, path: str, key: str) -> r.TriggerRun:
+        """A push that starts a run of the workflow at `path`."""
         workflow, plan = self.stored(path)
         follower, its_plan = self.stored("follower")
         listeners = [(Follower("follower", ids.derive("source").hex, its_plan), follower)]
         payload = drive(self.blobs.put(b"{}"))
         repository = ids.repository_id("default", "local", "acme/pay")
-        number = self.draw(len(self.runs) + 1)
-        command = r.TriggerRun(
-            run=ids.run_id("default", f"{path}{number}"),
+        return r.TriggerRun(
+            run=ids.run_id("default", key),
             repository=repository,
             repository_name="acme/pay",
             workflow=ids.workflow_id("default", repository, path),
@@ -255,8 +261,6 @@ class World:
             workflow_ast=workflow,
             followers=followers.fixed(path, 0, listeners),
         )
-        self.send(asked.RegisterRepository(repository, "acme/pay", "local", f"/clone/{self.draw(2)}"))
-        self.send(command)
 
     def stored(self, path: str) -> tuple[Workflow, str]:
         """A workflow with what it calls, and the digest of its plan."""
@@ -288,6 +292,24 @@ class World:
                     self.send(asked.RemoveWorkflow(workflow, versions))
                 case _:
                     self.send(asked.ListWorkflow(repository, workflow, path, path, self.pick(("", "t1", "t2"))))
+
+    def deliver(self) -> None:
+        """A delivery arrives, again, with other bytes; is deferred, answered with a run or none, ignored; or there is none."""
+        repository = ids.repository_id("default", "local", "acme/pay")
+        for _ in range(4):
+            key = str(self.draw(len(self.runs) + 3))
+            delivery = ids.delivery_id("default", "github", "acme/pay", key)
+            facts = WebhookReceived("github", "push", key, repository, "acme/pay", "b" if self.draw(8) == 0 else "a", 2)
+            match self.draw(12):
+                case 0 | 1 | 2 | 3 | 4:
+                    self.send(ReceiveWebhook(delivery, facts, "a star" if self.draw(8) == 0 else ""))
+                case 5 | 6 | 7:
+                    self.send(DeferDelivery(delivery, "the forge is away"))
+                case 8:
+                    self.send(IgnoreDelivery(delivery, "there is nothing"))
+                case _:
+                    runs = (self.triggered("short", f"webhook{key}"),) if self.draw(2) else ()
+                    self.send(AnswerDelivery(delivery, runs, ()))
 
     def runner(self) -> None:
         """Runners register, come, go, pause; one is unknown."""
@@ -494,6 +516,7 @@ ACTIONS = (
     "stranger",
     "switch",
     "listing",
+    "deliver",
     "runner",
     "runner",
     "joins",

@@ -59,10 +59,19 @@ async def test_health_and_the_document_are_public(gateway: Gateway) -> None:
 
 async def test_a_body_that_is_too_long_is_refused_as_it_arrives(gateway: Gateway) -> None:
     """Without a declared length too: 413 long before the sender is done with its gigabyte."""
+    answer, sent = await flooded(gateway, "/runner/v1/acquire", f"Authorization: Bearer {gateway.tokens['runner']}\r\n")
+    status, _, rest = answer.partition(b"\r\n")
+    assert status.startswith(b"HTTP/1.1 413")
+    assert b'"code":"body_too_large"' in rest
+    assert sent < 1 << 26
+
+
+async def flooded(gateway: Gateway, path: str, headers: str = "") -> tuple[bytes, int]:
+    """What a POST without a declared length and without an end is answered, and how many bytes were sent by then."""
     port = int(gateway.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /runner/v1/acquire HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.tokens['runner']}\r\n"
-    writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Transfer-Encoding: chunked\r\n\r\n"
+    writer.write(head.encode())
     answer = asyncio.create_task(reader.readuntil(b"}"))
     sent = 0
     while not answer.done() and sent < 1 << 30:
@@ -71,11 +80,8 @@ async def test_a_body_that_is_too_long_is_refused_as_it_arrives(gateway: Gateway
         with contextlib.suppress(ConnectionError):
             await writer.drain()
         await asyncio.sleep(0)
-    status, _, rest = (await answer).partition(b"\r\n")
-    assert status.startswith(b"HTTP/1.1 413")
-    assert b'"code":"body_too_large"' in rest
-    assert sent < 1 << 26
     writer.close()
+    return await answer, sent
 
 
 async def test_a_declared_length_that_is_too_long_is_refused_at_once(gateway: Gateway) -> None:

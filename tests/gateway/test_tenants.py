@@ -13,6 +13,7 @@ from infra.connections import connect
 from projections.catalogue import VIEWS
 from runner import wire
 from tests.gateway.conftest import Answer, Gateway, HandRunner
+from tests.gateway.test_webhooks import SECRET, deliver
 
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/workflows/{id}"): {"enabled": False},
@@ -68,8 +69,12 @@ async def settle(gateway: Gateway, name: str) -> Tenant:
     assert (await runner.step(job)).status == 200
     assert (await runner.complete(job, last_line=3)).status == 200
     tenant = Tenant(gateway, name, runner, job)
+    forge = {"full_name": f"{name}/pay", "provider": "github", "clone_url": "https://forge.invalid/pay.git", "webhook_secret": SECRET}
+    assert (await tenant.ask("POST", "/api/v1/repositories", forge)).status == 201
+    star = {"action": "created", "repository": {"full_name": f"{name}/pay"}}
+    assert (await deliver(gateway, "star", star, tenant=name)).status == 202
     head = (await gateway.request("GET", "/api/v1/events", role=name + "admin")).json["head"]
-    for kind in ("repositories", "workflows", "runners", "tokens"):
+    for kind in ("repositories", "workflows", "runners", "tokens", "deliveries"):
         listed = await tenant.ask("GET", f"/api/v1/{kind}?at_least={head}")
         tenant.ids[kind] = listed.json["items"][0]["id"]
     tenant.ids |= {"runs": str(run), "jobs": str(job.job)}

@@ -1,0 +1,146 @@
+"""What a delivery starts: its events, the workflow files that answer them, and each file's verdict.
+
+Files fail one by one: a broken or disabled workflow is told among those that did not start and keeps no other from its
+run. What is read of the repository comes from its stream and from `Commits`; nothing here writes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from commands.handle import Handler
+from commands.trigger import DefaultBranch, Match, RepositoryFacts, TriggerRequest, WorkflowFile, select, triggered_by
+from domain import ids
+from domain.delivery import AnswerDelivery, Delivery, IgnoreDelivery, Unstarted
+from domain.ports import Blobs
+from domain.repository import Repository
+from domain.run.commands import TriggerRun
+from domain.webhooks.incoming import Incoming, NoEvent, Provider, incoming
+from domain.webhooks.payload import payload_of
+from domain.webhooks.shape import NO_COMMIT
+from domain.workflow.diagnostics import errors
+from domain.workflow_file import Workflow
+
+
+class Away(Exception):  # noqa: N818 - an outcome with a name of its own
+    """The forge cannot be asked now. The message says why; it may be there later."""
+
+
+class Gone(Exception):  # noqa: N818 - see Away
+    """The forge is there, and what the event is about is not: a deleted branch, a commit that nothing leads to."""
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What an event's commit holds. sha: of it; changed: paths, None where unknown; default_branch: see TriggerRequest."""
+
+    sha: str
+    files: tuple[WorkflowFile, ...]
+    changed: tuple[str, ...] | None = None
+    default_branch: DefaultBranch | None = None
+
+
+class Commits(Protocol):
+    """Reads commits of repositories."""
+
+    async def read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
+        """The commit that an event is of. Raises Away or Gone."""
+
+
+class Answering:
+    """Finds answers. untrusted_values: see commands.trigger.select."""
+
+    def __init__(self, handler: Handler, blobs: Blobs, commits: Commits, *, untrusted_values: str = "warn") -> None:
+        self._handler = handler
+        self._blobs = blobs
+        self._commits = commits
+        self._untrusted_values = untrusted_values
+
+    async def answer(self, delivery: UUID, tenant: str, state: Delivery) -> AnswerDelivery | IgnoreDelivery:
+        """The command that ends the delivery. Raises Away, StoreUnavailable, StreamUnreadable."""
+        facts = state.facts
+        content = await self._blobs.get(facts.payload)
+        events = incoming(_provider(facts.provider), facts.event, payload_of(content))
+        if isinstance(events, NoEvent):
+            return IgnoreDelivery(delivery, events.reason)
+        repository: Repository | None = await self._handler.latest(facts.repository, "repository") if facts.repository else None
+        if facts.repository is None or repository is None or repository.removed:
+            return IgnoreDelivery(delivery, f"the repository {facts.repository_name} is not registered any more")
+        runs: list[TriggerRun] = []
+        unstarted: list[Unstarted] = []
+        for event in events:
+            try:
+                commit = await self.commit(facts.repository, repository, event)
+            except Gone as gone:
+                unstarted.append(Unstarted("", event.event, "commit", str(gone)))
+                continue
+            request = request_of(repository, event, commit)
+            matches, rejected = await self._verdicts(partial(ids.workflow_id, tenant, facts.repository), request)
+            unstarted += rejected
+            if matches:
+                key = f"webhook|{delivery}|{event.event}"
+                runs += await triggered_by(
+                    self._blobs, request, matches, key=key, tenant=tenant, repository=facts.repository, retry=repository.retry
+                )
+        if not runs and not unstarted:
+            return IgnoreDelivery(delivery, f"the repository {facts.repository_name} has no workflows there")
+        return AnswerDelivery(delivery, tuple(runs), tuple(unstarted))
+
+    async def commit(self, identity: UUID, repository: Repository, event: Incoming) -> Commit:
+        """Listed texts answer instead of the files at their paths; where every listed workflow has one, nothing is fetched."""
+        texts = {path: (await self._blobs.get(each.text)).decode() for path, each in repository.workflows.items() if each.text}
+        listed = tuple(WorkflowFile(path, text) for path, text in texts.items())
+        if listed and len(listed) == len(repository.workflows):
+            return Commit(event.sha or NO_COMMIT, listed, event.changed_paths)
+        commit = await self._commits.read(identity, repository, event)
+        files = (*listed, *(file for file in commit.files if file.path not in texts))
+        return msgspec.structs.replace(commit, files=files)
+
+    async def _verdicts(self, workflow: Callable[[str], UUID], request: TriggerRequest) -> tuple[list[Match], list[Unstarted]]:
+        """Each file's own verdict on an event. workflow: a path to the workflow's stream."""
+        matches: list[Match] = []
+        unstarted = []
+        for file in request.workflows:
+            alone = msgspec.structs.replace(request, workflows=(file,), called=request.workflows)
+            found, rejected, diagnostics = select(alone, self._untrusted_values)
+            broken = errors(diagnostics)
+            if broken:
+                first = broken[0]
+                unstarted.append(Unstarted(file.path, request.event, "invalid", f"{first.line}:{first.column}: {first.message}"))
+            elif rejected:
+                unstarted.append(Unstarted(file.path, request.event, rejected[0].filter, rejected[0].reason))
+            elif await self._disabled(workflow(file.path)):
+                unstarted.append(Unstarted(file.path, request.event, "disabled", f"workflow {file.path} is disabled"))
+            else:
+                matches += found
+        return matches, unstarted
+
+    async def _disabled(self, workflow: UUID) -> bool:
+        state: Workflow | None = await self._handler.latest(workflow, "workflow")
+        return state is not None and not state.removed and not state.enabled
+
+
+def request_of(repository: Repository, event: Incoming, commit: Commit) -> TriggerRequest:
+    """The event as a request for runs of the commit's files."""
+    known = repository.registered
+    return TriggerRequest(
+        repository=RepositoryFacts(known.full_name, known.provider, known.clone_url, known.default_branch),
+        source_url=known.clone_url,
+        sha=commit.sha,
+        ref=event.ref,
+        event=event.event,
+        workflows=commit.files,
+        payload=event.payload,
+        inputs=event.inputs,
+        changed_paths=commit.changed,
+        head_ref=event.head_ref,
+        base_ref=event.base_ref,
+        default_branch=commit.default_branch,
+    )
+
+
+def _provider(name: str) -> Any:
+    providers: tuple[Provider, ...] = ("github", "gitea", "gitlab")
+    return next(each for each in providers if each == name)

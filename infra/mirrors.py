@@ -1,0 +1,156 @@
+"""Bare mirrors of the repositories of forges, and what the commits of events hold.
+
+A mirror lies below the data directory, is fetched into by commit and serves job checkouts afterwards. git is the only
+client, with its own protocols and no helper, hook, prompt or credential of the machine; one fetch at a time per mirror,
+whichever process asks. A forge that does not answer is `Away`, a commit that it does not have is `Gone`.
+"""
+
+import asyncio
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from commands.answering import Away, Commit, Gone
+from commands.trigger import DefaultBranch, WorkflowFile
+from domain.repository import Repository
+from domain.webhooks.incoming import Incoming
+from domain.webhooks.shape import NO_COMMIT, text
+from infra.git import GitError, ask, environment, git
+from infra.snapshot import files_of
+
+FETCH_SECONDS_MAX = 300.0
+ABSENT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such ref")
+"""What git says where the server is there and the commit or ref is not."""
+
+QUIET = {
+    "credential.helper": "",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "20",
+    "http.sslVerify": "true",
+    "fetch.recurseSubmodules": "false",
+}
+
+
+class Mirrors:
+    """See commands.answering.Commits. Several processes may share the directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
+        """See the port. Takes as long as the fetch does."""
+        return await asyncio.to_thread(self._read, repository, state, event)
+
+    def path(self, repository: UUID) -> Path:
+        """Where a repository's mirror is, or will be."""
+        return self._directory / f"{repository}.git"
+
+    def _read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
+        facts = state.registered
+        with self._held(repository) as mirror:
+            source = _Source(mirror, facts.clone_url, local=facts.provider == "local")
+            sha = source.commit(event.sha if event.sha != NO_COMMIT else "", event.ref)
+            files = _files(mirror, sha)
+            changed = event.changed_paths
+            if changed is None and any("paths" in file.text for file in files):
+                changed = source.changed(event, sha)
+            default = f"refs/heads/{facts.default_branch}"
+            return Commit(sha, files, changed, None if event.ref == default else source.default_branch(default))
+
+    @contextmanager
+    def _held(self, repository: UUID) -> Iterator[Path]:
+        """The mirror, made on first use; no other fetch works on it meanwhile."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mirror = self.path(repository)
+        with (self._directory / f"{repository}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (mirror / "HEAD").exists():
+                draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self._directory))
+                try:
+                    git("init", "--quiet", "--bare", "--template=", draft, directory=self._directory)
+                    git("config", "uploadpack.allowAnySHA1InWant", "true", directory=draft)
+                    draft.rename(mirror)
+                except BaseException:
+                    shutil.rmtree(draft, ignore_errors=True)
+                    raise
+            yield mirror
+
+
+class _Source:
+    """A mirror and where it is fetched from. local: the URL may be a path of this machine."""
+
+    def __init__(self, mirror: Path, url: str, *, local: bool) -> None:
+        self._mirror = mirror
+        self._url = url
+        protocols = "file" if local else "https:http:ssh:git"
+        ssh = "ssh -oBatchMode=yes -oConnectTimeout=20"
+        self._env = environment({"GIT_ALLOW_PROTOCOL": protocols, "GIT_SSH_COMMAND": ssh, "GIT_ASKPASS": "true"}, QUIET)
+
+    def commit(self, sha: str, ref: str) -> str:
+        """The commit of an event, in the mirror: `sha`, or where that is "" the newest of `ref`. Raises Away or Gone."""
+        if not sha:
+            return self._fetched(ref, f"refs/mirror/{ref.removeprefix('refs/')}")
+        if self._has(sha):
+            return sha
+        try:
+            return self._fetched(sha, f"refs/ledgermill/{sha}")
+        except Gone:  # a server may give no commit by its name; what the ref leads to may hold it
+            self._fetched(ref, f"refs/mirror/{ref.removeprefix('refs/')}")
+            if self._has(sha):
+                git("update-ref", f"refs/ledgermill/{sha}", sha, directory=self._mirror)
+                return sha
+            raise
+
+    def changed(self, event: Incoming, sha: str) -> tuple[str, ...] | None:
+        """The paths that a push or a pull request changes; None where that cannot be found out."""
+        if event.event == "push":
+            ends = text(event.payload, "before"), sha
+            dots = ".."
+        else:
+            pull = event.payload.get("pull_request")
+            ends = text(pull, "base", "sha"), text(pull, "head", "sha")
+            dots = "..."
+        if not all(ends) or NO_COMMIT in ends:
+            return None
+        try:
+            for end in ends:
+                self.commit(end, event.ref)
+            listed = git("diff", "--name-only", "--no-renames", "-z", f"{ends[0]}{dots}{ends[1]}", "--", directory=self._mirror).stdout
+        except (Gone, GitError):
+            return None
+        return tuple(path.decode(errors="replace") for path in listed.split(b"\0") if path)
+
+    def default_branch(self, ref: str) -> DefaultBranch | None:
+        """Where what listens to runs is looked for; None where there is no such branch."""
+        try:
+            sha = self.commit("", ref)
+        except Gone:
+            return None
+        return DefaultBranch(ref, sha, _files(self._mirror, sha))
+
+    def _has(self, sha: str) -> bool:
+        return ask("cat-file", "-t", sha, directory=self._mirror) == "commit"
+
+    def _fetched(self, what: str, to: str) -> str:
+        try:
+            git(
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._url, f"+{what}:{to}",
+                directory=self._mirror, env=self._env, seconds=FETCH_SECONDS_MAX,
+            )  # fmt: skip
+        except GitError as error:
+            said = str(error).removeprefix("git fetch: ")
+            if any(word in said for word in ABSENT):
+                raise Gone(f"{self._url} has no {what}") from error
+            raise Away(f"{self._url} cannot be fetched from: {said[:500]}") from error
+        found = ask("rev-parse", "--verify", "--quiet", f"{to}^{{commit}}", directory=self._mirror)
+        if found is None:
+            raise Gone(f"{what} of {self._url} is no commit")
+        return found
+
+
+def _files(mirror: Path, sha: str) -> tuple[WorkflowFile, ...]:
+    return tuple(WorkflowFile(file.path, file.content.decode(errors="replace")) for file in files_of(mirror, sha))
