@@ -143,7 +143,8 @@ async def load(connection: Connection, table: Table, copy_statement: LiteralStri
             for row in clean(table, kept[start : start + _BATCH]):
                 cells = list(msgspec.structs.astuple(row))
                 for number in documents:
-                    cells[number] = _json.encode(cells[number]).decode()
+                    if cells[number] is not None:  # no value is SQL's NULL, as json_populate_recordset has it, not JSON's null
+                        cells[number] = _json.encode(cells[number]).decode()
                 await copy.write_row(cells)
 
 
