@@ -153,9 +153,9 @@ class Handler:
         """Where the event at `version` of a stream stands in the log. Raises IndexError when there is none."""
         return (await self._store.load(stream, version - 1))[0].position
 
-    async def led_to(self, stream: UUID, command: UUID) -> tuple[Recorded, ...]:
-        """The events of a stream that a command from outside led to; none where it never came, or changed nothing."""
-        return tuple(event for event in await self._store.load(stream) if event.meta.command == command)
+    async def led_to(self, stream: UUID, *causes: UUID) -> tuple[Recorded, ...]:
+        """The events of a stream that commands from outside, or events, led to at once; none where they changed nothing there."""
+        return tuple(event for event in await self._store.load(stream) if {event.meta.command, event.meta.cause} & set(causes))
 
     async def _append(self, unit: Unit, tracking: Tracking | None) -> tuple[Recorded, ...]:
         """Append, then let the cache and the listeners know; a failure leaves both as they were."""

@@ -22,7 +22,7 @@ from domain.webhooks import signature
 from domain.webhooks.incoming import NoEvent, Provider, incoming
 from domain.webhooks.payload import PayloadError, payload_of
 from domain.webhooks.shape import text
-from gateway.api.orders import position_header
+from gateway.api.orders import REPLAYED, position_header
 from gateway.http import Parameter, Reply, Request, Route, answer
 from gateway.ports import RepositorySecrets
 from gateway.problems import problem
@@ -119,7 +119,7 @@ class Webhooks:
             raise problem(422, outcome.refusal.code, outcome.refusal.message, hint=outcome.refusal.help or "")
         state: Delivery = outcome.state
         status = state.status if outcome.events or state.status == "ignored" else "received"
-        more = () if outcome.events else ((b"idempotency-replayed", b"true"),)
+        more = () if outcome.events else (REPLAYED,)
         place = (b"location", f"/api/v1/deliveries/{delivery}".encode())
         position = await self._handler.position(delivery, 1)
         return answer(

@@ -15,7 +15,7 @@ from domain.ports import Blobs
 from domain.run.commands import CancelRun, NoteRunner, RerunRun
 from domain.run.events import RunCancellationRequested
 from domain.run.state import Run
-from gateway.api.orders import Orders, idempotency_key, named, position_header
+from gateway.api.orders import REPLAYED, Orders, idempotency_key, named, position_header, reused
 from gateway.http import Reply, Request, Route, answer
 from gateway.problems import problem
 
@@ -151,7 +151,7 @@ class Commands:
         )
         headers = [position_header(max((run.position for run in runs), default=0))]
         if outcome.runs and all(run.replayed for run in outcome.runs):
-            headers.append((b"idempotency-replayed", b"true"))
+            headers.append(REPLAYED)
         return answer(StartedRuns(runs, outcome.not_triggered), 202, tuple(headers))
 
     async def cancel_run(self, request: Request, body: Cancel) -> Reply:
@@ -171,10 +171,9 @@ class Commands:
             return None
         asked: RunCancellationRequested = before[0].data
         if (asked.reason, asked.force) != (body.reason, body.force):
-            detail = f"the key of this request cancelled run {run} with another body before"
-            raise problem(422, "idempotency_key_reused", detail, hint="use a new key, or repeat the first body")
+            raise reused(f"cancelled run {run}")
         position = before[-1].position
-        return answer(Accepted(run, position), 202, (position_header(position), (b"idempotency-replayed", b"true")))
+        return answer(Accepted(run, position), 202, (position_header(position), REPLAYED))
 
     async def rerun_all(self, request: Request, _body: None) -> Reply:
         """Run all jobs of a run that is over again."""
@@ -203,7 +202,7 @@ class Commands:
         position = (await self._orders.handler.led_to(run.run, origin.command))[0].position
         headers = [position_header(position)]
         if not outcome.events:
-            headers.append((b"idempotency-replayed", b"true"))
+            headers.append(REPLAYED)
         url = f"{self._public_url}/api/v1/runs/{run.run}/attempts/{attempt}"
         return answer(Rerunning(run.run, attempt, position, url), 202, tuple(headers))
 

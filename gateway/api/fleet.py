@@ -11,7 +11,7 @@ from domain import ids
 from domain.registration import DEFAULT_GROUP, CreateRegistration, Registration
 from domain.runner_group import ChangeRunnerGroup
 from gateway import http, secrets
-from gateway.api.orders import Orders, position_header
+from gateway.api.orders import REPLAYED, Orders, position_header
 from gateway.api.overview import same, selected
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
 from gateway.openapi import tells
@@ -106,7 +106,7 @@ class FleetCommands:
             ephemeral=state.facts.ephemeral,
             position=outcome.position,
         )
-        replayed = () if outcome.events else ((b"idempotency-replayed", b"true"),)
+        replayed = () if outcome.events else (REPLAYED,)
         return http.answer(made, 201, (position_header(outcome.position), (b"cache-control", b"no-store"), *replayed))
 
     async def change_group(self, request: http.Request, body: ChangeGroup) -> http.Reply:

@@ -91,6 +91,15 @@ def invalid(broken: Sequence[Diagnostic], where: str) -> Exception:
     )
 
 
+def reused(what: str) -> Exception:
+    """422: the Idempotency-Key named another request before. what: what that one did, as in `cancelled run 7`."""
+    detail = f"the key of this request {what} with another body before"
+    return problem(422, "idempotency_key_reused", detail, hint="use a new key, or repeat the first body")
+
+
+REPLAYED = (b"idempotency-replayed", b"true")
+
+
 def named(request: Request) -> bool:
     """Whether the client named this request, so that it may come again."""
     return b"idempotency-key" in request.headers

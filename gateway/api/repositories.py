@@ -4,16 +4,19 @@ A workflow that is posted with its text answers the repository's events without 
 repository's webhooks goes to a file of its own and never into an event, an answer or a log.
 """
 
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from commands.answering import Answering, Away, Gone, request_of
+from commands.handle import Origin
 from commands.trigger import TriggerRequest, trigger
 from domain import ids
+from domain.envelope import Recorded
 from domain.ports import Blobs, Clock
-from domain.repository import Repository
+from domain.repository import Repository, RepositoryRegistered, WebhookSecretSet, WorkflowListed
 from domain.repository_commands import (
     ChangeRepository,
     ListWorkflow,
@@ -29,76 +32,20 @@ from domain.workflow.diagnostics import errors
 from domain.workflow_file import Workflow
 from gateway.api.checks import check_branch, check_name, check_path, check_retry, check_secret, check_url, unfit
 from gateway.api.commands import Accepted
-from gateway.api.orders import Orders, idempotency_key, if_match, invalid, position_header
+from gateway.api.orders import REPLAYED, Orders, idempotency_key, if_match, invalid, named, position_header, reused
+from gateway.api.repository_shapes import (
+    PROVIDERS,
+    AddedWorkflow,
+    AddRepository,
+    AddWorkflow,
+    ChangeSettings,
+    ChangeWorkflow,
+    Dispatch,
+    Dispatched,
+)
 from gateway.http import Reply, Request, Route, answer
 from gateway.ports import RepositorySecrets
 from gateway.problems import problem
-
-Provider = Literal["github", "gitea", "gitlab", "git", "local"]
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
-
-
-class AddRepository(msgspec.Struct, frozen=True):
-    """`POST /api/v1/repositories`. full_name: as the provider writes it (`owner/name`). webhook_secret: at least 8 characters."""
-
-    full_name: str
-    provider: Provider
-    clone_url: str
-    default_branch: str = "main"
-    webhook_secret: str | None = None
-
-
-class ChangeSettings(msgspec.Struct, frozen=True):
-    """`PATCH /api/v1/repositories/{id}`: what is given changes. retry: as `LEDGERMILL_RETRY` writes it, "": the default, for new runs.
-
-    webhook_secret: the one before counts for another day.
-    """
-
-    retry: str | None = None
-    clone_url: str | None = None
-    default_branch: str | None = None
-    webhook_secret: str | None = None
-
-
-class AddWorkflow(msgspec.Struct, frozen=True):
-    """`POST /api/v1/workflows`. repository: its id, `owner/name` or `provider:owner/name`; it is made if new.
-
-    yaml: the text that answers the repository's events; without, the file at `path` of each event's commit does.
-    """
-
-    repository: str
-    path: str
-    yaml: str | None = None
-
-
-class ChangeWorkflow(msgspec.Struct, frozen=True):
-    """`PATCH /api/v1/workflows/{id}`. A disabled workflow answers no event until it is enabled again."""
-
-    enabled: bool
-
-
-class Dispatch(msgspec.Struct, frozen=True):
-    """`POST /api/v1/workflows/{id}/dispatches`. ref: a branch or tag, "": the default branch. inputs: by name."""
-
-    ref: str = ""
-    inputs: dict[str, Any] = {}
-
-
-class AddedWorkflow(msgspec.Struct, frozen=True):
-    """A workflow was listed, or was found listed so. position: of the last event about it."""
-
-    id: UUID
-    repository_id: UUID
-    path: str
-    position: int
-
-
-class Dispatched(msgspec.Struct, frozen=True):
-    """A run was started, or was found started by the same request."""
-
-    run_id: UUID
-    events_url: str
-    position: int
 
 
 class Repositories:
@@ -167,13 +114,28 @@ class Repositories:
         check_branch(body.default_branch)
         check_secret(body.webhook_secret)
         repository = ids.repository_id(request.identity.tenant, body.provider, body.full_name)
+        origin = self._orders.command_origin(request)
+        if named(request) and (before := await self._led_to(repository, origin)):
+            if not self._is_body_of(before, body, repository):
+                raise reused(f"registered repository {body.full_name}")
+            return _added(repository, before[-1].position, REPLAYED)
         register = RegisterRepository(repository, body.full_name, body.provider, body.clone_url, body.default_branch)
         changes = (ChangeRepository(repository, new_secret=True),) if self._keep(repository, body.webhook_secret) else ()
-        done = await self._handler.handle_all((register, *changes), self._orders.command_origin(request))
-        position = done[-1].position
-        return answer(
-            Accepted(repository, position), 201, (position_header(position), (b"location", f"/api/v1/repositories/{repository}".encode()))
-        )
+        done = await self._handler.handle_all((register, *changes), origin)
+        return _added(repository, done[-1].position)
+
+    async def _led_to(self, repository: UUID, origin: Origin) -> tuple[Recorded, ...]:
+        """What a request under this key did to the repository before. One that changed nothing left nothing, and is done again."""
+        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
+        return await self._handler.led_to(repository, origin.command)
+
+    def _is_body_of(self, before: Sequence[Recorded], body: AddRepository, repository: UUID) -> bool:
+        """Whether a registration that led to these events may have been this one. A secret is told by whether it still counts."""
+        facts = RepositoryRegistered(body.full_name, body.provider, body.clone_url, body.default_branch)
+        with_secret = any(isinstance(event.data, WebhookSecretSet) for event in before)
+        counts = body.webhook_secret in self._secrets.valid(repository, self._clock.now())
+        same_facts = all(event.data == facts for event in before if isinstance(event.data, RepositoryRegistered))
+        return same_facts and (counts if body.webhook_secret is not None else not with_secret)
 
     async def change(self, request: Request, body: ChangeSettings) -> Reply:
         """Settings of the runs to come; those that have begun keep what they began with."""
@@ -209,13 +171,17 @@ class Repositories:
             name, text = workflow_ast.name or body.path, await self._blobs.put(body.yaml.encode())
         repository, register = await self._repository(request.identity.tenant, body.repository)
         workflow = ids.workflow_id(request.identity.tenant, repository, body.path)
+        origin = self._orders.command_origin(request)
+        if named(request) and (before := await self._led_to(repository, origin)):
+            if not any(event.data == WorkflowListed(workflow, body.path, text) for event in before):
+                raise reused("listed a workflow")
+            told = await self._handler.led_to(workflow, *(event.id for event in before))
+            return _listed(AddedWorkflow(workflow, repository, body.path, (before + told)[-1].position), REPLAYED)
         commands = (*register, ListWorkflow(repository, workflow, body.path, name, text))
-        done = await self._handler.handle_all(commands, self._orders.command_origin(request))
+        done = await self._handler.handle_all(commands, origin)
         if done[-1].refusal is not None:
             raise await self._orders.refused(request, "ListWorkflow", str(repository), done[-1].refusal)
-        added = AddedWorkflow(workflow, repository, body.path, done[-1].position)
-        headers = (position_header(added.position), (b"location", f"/api/v1/workflows/{workflow}".encode()))
-        return answer(added, 201, headers)
+        return _listed(AddedWorkflow(workflow, repository, body.path, done[-1].position))
 
     async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
         """Switch a workflow on or off; what already runs goes on."""
@@ -254,7 +220,7 @@ class Repositories:
         run = outcome.runs[0]
         headers = [position_header(run.position), (b"location", f"/api/v1/runs/{run.run}".encode())]
         if run.replayed:
-            headers.append((b"idempotency-replayed", b"true"))
+            headers.append(REPLAYED)
         return answer(Dispatched(run.run, f"{self._public_url}/api/v1/runs/{run.run}/events", run.position), 202, tuple(headers))
 
     async def _request(self, workflow: Workflow, repository: Repository, event: Incoming) -> TriggerRequest:
@@ -314,6 +280,16 @@ class Repositories:
     def _keep(self, repository: UUID, secret: str | None) -> bool:
         """Put a secret where secrets are; whether it is another one than before."""
         return secret is not None and self._secrets.replace(repository, secret, self._clock.now())
+
+
+def _added(repository: UUID, position: int, *more: tuple[bytes, bytes]) -> Reply:
+    place = (b"location", f"/api/v1/repositories/{repository}".encode())
+    return answer(Accepted(repository, position), 201, (position_header(position), place, *more))
+
+
+def _listed(added: AddedWorkflow, *more: tuple[bytes, bytes]) -> Reply:
+    place = (b"location", f"/api/v1/workflows/{added.id}".encode())
+    return answer(added, 201, (position_header(added.position), place, *more))
 
 
 HOSTS = {"github": "github.com", "gitlab": "gitlab.com"}

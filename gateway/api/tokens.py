@@ -14,7 +14,7 @@ from domain import ids
 from domain.access import Role, may
 from domain.token import LIFETIME_SECONDS_MAX, NAME_LENGTH_MAX, CreateToken, RevokeToken, Token
 from gateway import http, secrets
-from gateway.api.orders import idempotency_key, position_header
+from gateway.api.orders import REPLAYED, idempotency_key, position_header
 from gateway.api.overview import Condition, same, selected
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
 from gateway.openapi import tells
@@ -94,7 +94,7 @@ class TokenCommands:
         state: Token = outcome.state
         shown = text if outcome.events else None
         made = MadeToken(stream, state.tenant, state.facts.name, state.role, state.facts.expires_at, shown, outcome.position)
-        replayed = () if outcome.events else ((b"idempotency-replayed", b"true"),)
+        replayed = () if outcome.events else (REPLAYED,)
         return http.answer(made, 201, (position_header(outcome.position), (b"cache-control", b"no-store"), *replayed))
 
     async def revoke(self, request: http.Request, _body: None) -> http.Reply:

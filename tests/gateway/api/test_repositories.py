@@ -156,3 +156,30 @@ async def test_a_name_that_may_mean_two_repositories_is_refused(gateway: Gateway
     assert (either.status, either.json["code"]) == (422, "ambiguous_repository")
     one = await gateway.request("POST", "/api/v1/workflows", {"repository": "gitlab:acme/pay", "path": PATH})
     assert one.status == 201
+
+
+async def test_a_key_names_one_body_for_ever(gateway: Gateway) -> None:
+    """The same body is answered as the first time and undoes nothing that came since; another body is refused and changes nothing."""
+    own = {"webhook_secret": SECRET}
+    first = await gateway.request("POST", "/api/v1/repositories", REPOSITORY | own, Idempotency_Key="k")
+    moved = {"clone_url": "https://other.example/acme/pay.git"}
+    assert (await gateway.request("PATCH", first.headers["Location"], moved)).status == 200
+    listing = {"repository": "gitea:acme/pay", "path": PATH, "yaml": YAML}
+    listed = await gateway.request("POST", "/api/v1/workflows", listing, Idempotency_Key="k")
+    assert (await gateway.request("POST", "/api/v1/workflows", listing | {"yaml": PUSHED})).status == 201
+    head = await gateway.store.head()
+    for path, body, answered in (("repositories", REPOSITORY | own, first), ("workflows", listing, listed)):
+        again = await gateway.request("POST", f"/api/v1/{path}", body, Idempotency_Key="k")
+        assert (again.status, again.json, again.headers["Idempotency-Replayed"]) == (201, answered.json, "true")
+    for path, body in (
+        ("repositories", REPOSITORY | own | moved),
+        ("repositories", REPOSITORY | own | {"default_branch": "trunk"}),
+        ("repositories", REPOSITORY | {"webhook_secret": "another secret"}),
+        ("repositories", REPOSITORY),
+        ("workflows", listing | {"yaml": PUSHED}),
+        ("workflows", listing | {"path": "ci.yml"}),
+    ):
+        refused = await gateway.request("POST", f"/api/v1/{path}", body, Idempotency_Key="k")
+        assert (refused.status, refused.json["code"]) == (422, "idempotency_key_reused"), body
+    assert await gateway.store.head() == head
+    assert (await gateway.request("POST", "/api/v1/repositories", REPOSITORY | own | moved, Idempotency_Key="other")).status == 201
