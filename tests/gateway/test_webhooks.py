@@ -95,6 +95,7 @@ async def test_thirty_recorded_payloads_each_delivered_a_hundred_times_in_parall
             starts = name not in NO_WORKFLOW_CAN_LISTEN
             assert [(run["workflow"], run["event"]) for run in over["runs"]] == [(PATH, name)] * starts, over
             assert (over["status"], bool(over["reason"])) == (("answered", False) if starts else ("ignored", True))
+            assert ("quiet.yml" in {each["workflow"] for each in over["unstarted"] if each["reason"]}) == starts, over
         listed = await gateway.request("GET", f"/api/v1/runs?per_page=100&at_least={await gateway.store.head()}")
         assert len(listed.json["items"]) == len(lines) - len(NO_WORKFLOW_CAN_LISTEN) == 27
         recorded = await gateway.request("GET", "/api/v1/deliveries?per_page=100")

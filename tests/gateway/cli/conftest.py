@@ -68,7 +68,7 @@ class Canned:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
+            do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
 
             def log_message(self, *_: Any) -> None:
                 pass
