@@ -5,6 +5,7 @@
     maintainer  workflows, repositories, runners
     admin       tokens of its tenant
     operator    what all tenants share: views, the whole log, tenants. An admin of the first tenant; no role of its own
+    observer    figures over all tenants, with nobody's name in them: metrics. Any of these roles of the first tenant; no role of its own
     runner      the runner protocol and nothing else; it stands beside the others
     registration  joining as a runner, once; no role of a token
     signed      no token: the request carries a signature of its own, which the route checks
@@ -16,7 +17,7 @@ from typing import Literal
 
 Role = Literal["viewer", "developer", "maintainer", "admin", "runner"]
 Standing = Literal[Role, "registration"]
-Least = Literal[Standing, "operator", "signed"]
+Least = Literal[Standing, "operator", "observer", "signed"]
 
 FIRST_TENANT = "default"
 """The tenant that a store begins with; its admins are the operators."""
@@ -31,4 +32,6 @@ def may(role: Standing, tenant: str, least: Least) -> bool:
         return role == least
     if least == "operator":
         return role == "admin" and tenant == FIRST_TENANT
+    if least == "observer":
+        return tenant == FIRST_TENANT
     return ORDER.index(role) >= ORDER.index(least)

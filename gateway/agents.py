@@ -6,7 +6,7 @@ loudly, because half a server that looks whole is worse than none.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
@@ -17,11 +17,15 @@ PAUSE_SECONDS_MAX = 2.0
 
 
 class Agents:
-    """The agents of one process. failed: set when one of them is given up; failure: what it said."""
+    """The agents of one process. failed: set when one of them is given up; failure: what it said.
+
+    errors: how often each failed, by (name, class of the error).
+    """
 
     def __init__(self) -> None:
         self.failed = asyncio.Event()
         self.failure: str | None = None
+        self.errors: Counter[tuple[str, ...]] = Counter()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -49,6 +53,7 @@ class Agents:
                 said = "it ended by itself"
             except Exception as error:
                 log.exception("agent %s failed", name)
+                self.errors[name, type(error).__name__] += 1
                 said = f"{type(error).__name__}: {error}"
             failures.append(loop.time())
             if len(failures) == FAILURES_MAX and failures[-1] - failures[0] < WINDOW_SECONDS:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from gateway.auth import Identity, authorise
 from gateway.authentication import Authentication
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
+from gateway.metrics.tallies import OTHER, Tallies
 from gateway.problems import MEDIA_TYPE, body, from_exception, problem
 from gateway.rest import PUBLIC
 
@@ -25,17 +26,18 @@ NOBODY = Identity(tenant="", role="viewer", actor="", token="")
 class App:
     """Serves one gateway. rest: what is not in the table. admit: raises the problem where no new work is let in now."""
 
-    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication, admit: Callable[[], None]) -> None:
+    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication, admit: Callable[[], None], tallies: Tallies) -> None:
         self._table = table
         self._admit = admit
         self._rest = rest
         self._authentication = authentication
+        self._tallies = tallies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             return
-        answer = Answer(send, secrets.token_hex(8))
+        answer = Answer(send, secrets.token_hex(8), scope, self._tallies)
         try:
             await self._serve(scope, receive, answer)
         except ClientGone:
@@ -51,6 +53,7 @@ class App:
             await self._serve_rest(scope, receive, answer)
             return
         route, params = found
+        answer.route = route.path
         identity = NOBODY if route.least == "signed" else await self._authenticated(scope)
         if route.least != "signed":
             authorise(identity, route.least)
@@ -102,6 +105,7 @@ class App:
         shown = from_exception(error)
         status = shown.problem.status
         if status == 500:
+            self._tallies.errors["gateway", type(error).__name__] += 1
             log.error("%s %s failed (request %s)", scope["method"], scope["path"], answer.request_id, exc_info=error)
         if answer.started:
             raise error
@@ -112,17 +116,24 @@ class App:
 
 
 class Answer:
-    """`send` of one request: adds X-Request-Id to the headers and knows whether the answer has begun."""
+    """`send` of one request: adds X-Request-Id to the headers, counts the answer, and knows whether it has begun.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    route: the path of the table's route; "" where the table has none.
+    """
+
+    def __init__(self, send: Send, request_id: str, scope: Scope, tallies: Tallies) -> None:
         self._send = send
+        self._scope = scope
+        self._tallies = tallies
         self.request_id = request_id
+        self.route = ""
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         """ASGI send."""
         if message["type"] == "http.response.start":
             self.started = True
+            self._tallies.answered(self._scope["method"], self.route or path_of(self._scope), message["status"])
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 
@@ -133,6 +144,11 @@ class Answer:
             headers.append((b"content-type", reply.content_type))
         await self({"type": "http.response.start", "status": reply.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def path_of(scope: Scope) -> str:
+    """The path of the route by which FastAPI serves a request, never the path that was asked for."""
+    return str(getattr(scope.get("route"), "path_format", OTHER))
 
 
 def bounded(receive: Receive, limit_bytes: int) -> Callable[[], Awaitable[Message]]:

@@ -50,6 +50,7 @@ ROLE_HINTS: dict[Least, str] = {
     "maintainer": "ask an admin for a token: ledgermill token create --role maintainer",
     "admin": "use the token in DATA/token, or one that was made with ledgermill token create --role admin",
     "operator": "this is about all tenants: use the token in DATA/token of the server",
+    "observer": "this is about all tenants: ask whoever runs the server for a viewer's token of its own tenant",
     "registration": "make a registration token: ledgermill runner token",
     "signed": "send the signature that the route asks for",
     "runner": "use the token in DATA/runner-token, or register the runner: ledgermill runner register",

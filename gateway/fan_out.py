@@ -15,6 +15,7 @@ from domain.envelope import Recorded
 from domain.job import events as e
 from domain.ports import Feed, Page
 from domain.runner_group import RunnerGroupChanged
+from domain.service_levels import ServiceLevels
 from gateway.hub import Hub
 from gateway.leases import Leases
 from gateway.ports import Logs
@@ -36,7 +37,18 @@ ATTEMPT_ENDS = (e.AttemptLost, e.AttemptFailed, e.AttemptTimedOut, e.JobSucceede
 class FanOut:
     """One per gateway."""
 
-    def __init__(self, handler: Handler, feed: Feed, *, ready: ReadyJobs, leases: Leases, hub: Hub, logs: Logs, lag: ViewLag) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        feed: Feed,
+        *,
+        ready: ReadyJobs,
+        leases: Leases,
+        hub: Hub,
+        logs: Logs,
+        lag: ViewLag,
+        levels: ServiceLevels,
+    ) -> None:
         self._handler = handler
         self._feed = feed
         self._ready = ready
@@ -44,6 +56,7 @@ class FanOut:
         self._hub = hub
         self._logs = logs
         self._lag = lag
+        self._levels = levels
         self._told: set[int] = set()
 
     def on_commit(self, events: tuple[Recorded, ...]) -> None:
@@ -78,5 +91,6 @@ class FanOut:
                 self.on_commit(page.events)
                 self._told = {position for position in self._told if position > page.last}
                 self._hub.on_page(page)
+                self._levels.hear(page.events)
                 self._ready.settled(page.last)
                 self._leases.settled(page.last)

@@ -48,18 +48,22 @@ MEANT = {
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What FastAPI cannot know of an operation. answers: type of the JSON, or several; body: of the request's; see gateway.http.Route."""
+    """What FastAPI cannot know of an operation. answers: type of the JSON, or several; body: of the request's; see gateway.http.Route.
+
+    lines: also as NDJSON, by Accept. text: the media type of an answer that is no JSON.
+    """
 
     answers: Any = None
     body: Any = None
     lines: bool = False
+    text: str = ""
     problems: tuple[int, ...] = ()
     returns: tuple[str, ...] = ()
     more_answers: tuple[int, ...] = ()
 
 
 def tells(answers: Any, **facts: Any) -> Callable[[Endpoint], Endpoint]:
-    """Say what an endpoint of FastAPI answers, for the document. lines: also as NDJSON, by Accept."""
+    """Say what an endpoint of FastAPI answers, for the document: see Told."""
 
     def told(endpoint: Endpoint) -> Endpoint:
         endpoint.__told__ = Told(answers=answers, **facts)  # type: ignore[attr-defined]  # read by `document` below
@@ -124,6 +128,8 @@ def _cold(given: dict[str, Any], told: Told, types: Types, *, public: bool) -> d
     content = {JSON: types.content(told.answers)} if told.answers is not None else {}
     if told.lines:
         content[NDJSON] = {"schema": {"type": "string"}, "example": "{...}\n{...}\n"}
+    if told.text:
+        content[told.text] = {"schema": {"type": "string"}, "example": "ledgermill_queue_depth 0.0\n"}
     answers: dict[str, Any] = {"200": _answer("Done", content, told.returns)}
     answers |= {str(status): _answer(HTTPStatus(status).phrase, content, ("Retry-After",)) for status in told.more_answers}
     made = {key: given[key] for key in ("summary", "tags", "operationId", LEAST) if key in given} | {"parameters": parameters}

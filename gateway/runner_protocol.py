@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from commands.catalogue import target
 from commands.handle import Handler, Origin, Outcome
 from domain import ids
+from domain.histogram import Histogram
 from domain.job import commands as c
 from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock
@@ -63,7 +64,9 @@ class RunnerProtocol:
         refusals: Refusals,
         terms: Terms,
         version: str,
+        log_latency: Histogram,
     ) -> None:
+        """log_latency: takes how old the first line of each batch is when readers can have it."""
         self._handler = handler
         self._clock = clock
         self._logs = logs
@@ -72,6 +75,7 @@ class RunnerProtocol:
         self._refusals = refusals
         self._terms = terms
         self._version = version
+        self._log_latency = log_latency
 
     def routes(self) -> list[Route]:
         """The protocol's part of the table."""
@@ -211,6 +215,8 @@ class RunnerProtocol:
         first = body.lines[0].line if body.lines else 1
         records = _RECORDS.encode_lines(body.lines)
         received, stored = await self._logs.accept(fence, origin, first, len(body.lines), records)
+        if body.lines and received == body.lines[-1].line:  # not those that were sent again, nor those after a gap
+            self._log_latency.observe((self._clock.now() - body.lines[0].at).total_seconds())
         return answer(wire.LogsAccepted(received_through=received, stored_through=stored))
 
     async def complete(self, request: Request, body: wire.Complete) -> Reply:

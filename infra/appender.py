@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 
+from domain.histogram import Histogram
 from domain.ports import CommitUnknown, StoreSilent, StoreUnavailable, Tracking, TrackingConflict, VersionConflict
 from infra import append_call, conflicts, recovery
 from infra.append_call import Request, Row, StoredRow
@@ -27,6 +28,7 @@ BYTES_MAX = 4 << 20
 WAITING_BYTES_MAX = 64 << 20
 PAUSE_SECONDS = 0.02
 PAUSE_SECONDS_MAX = 1.0
+COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 CONFLICTS = frozenset({append_call.STREAM_CONFLICT, append_call.AGENT_CONFLICT, append_call.UNIQUE_VIOLATION})
 
 
@@ -53,6 +55,10 @@ class Appender:
         self._closing = False
         self.committed: list[Callable[[Sequence[StoredRow]], None]] = []
         """Called with the rows of each commit of this process, after it."""
+        self.commits = Histogram(COMMIT_SECONDS)
+        """How long each commit of this process took, without what failed."""
+        self.appended = 0
+        """How many events they had."""
 
     async def open(self) -> None:
         """Connect and start. Raises StoreUnavailable."""
@@ -152,7 +158,9 @@ class Appender:
     async def _call(self, direct: Direct, batch: Sequence[Request]) -> int:
         rows = [row for request in batch for row in request.rows]
         parameters = append_call.parameters(rows, [request.tracking for request in batch if request.tracking is not None])
+        began = time.monotonic()
         rows_found = await direct.run(self._statement, [parameter.content for parameter in parameters])
+        self.commits.observe(time.monotonic() - began)
         return int(rows_found[0][0])
 
     def _answer(self, batch: Sequence[Request], first: int) -> None:
@@ -161,6 +169,7 @@ class Appender:
             if not request.done.done():
                 request.done.set_result(position if request.rows else 0)
             position += len(request.rows)
+        self.appended += position - first
         if position > first and self.committed:
             rows = [(place, *row) for place, row in enumerate((row for request in batch for row in request.rows), first)]
             for listener in self.committed:

@@ -14,6 +14,7 @@ import psycopg
 
 from domain.envelope import Recorded
 from domain.events import NAMES
+from domain.histogram import Histogram
 from domain.ports import Page, StreamWrite, Tracking, VersionConflict
 from infra import codec
 from infra.append_call import Row, StoredRow
@@ -90,6 +91,16 @@ class PostgresEventStore:
     def committed(self) -> list[Callable[[Sequence[StoredRow]], None]]:
         """Listeners that are called with the rows of each commit of this process, after it."""
         return self._appender.committed
+
+    @property
+    def commits(self) -> Histogram:
+        """How long each commit of this process took, in seconds."""
+        return self._appender.commits
+
+    @property
+    def appended(self) -> int:
+        """How many events this process committed."""
+        return self._appender.appended
 
     @property
     def writer(self) -> int:

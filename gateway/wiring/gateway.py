@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.acquire import Acquiring
     from gateway.app import App
     from gateway.http import Route
+    from gateway.metrics.scrape import Metrics
+    from gateway.metrics.tallies import Tallies
     from gateway.refusals import Refusals
     from gateway.rest import Health
     from gateway.serving import Tls
@@ -39,11 +41,14 @@ class Gateway(msgspec.Struct, frozen=True):
 async def gateway(parts: Parts) -> Gateway:
     """Start its agents and make its application."""
     from commands.sources import SourceLoader
+    from domain.service_levels import ServiceLevels
     from gateway.acquire import Acquiring
     from gateway.fan_out import FanOut
     from gateway.hub import Hub
     from gateway.job_message import JobMessages
     from gateway.log_documents import LogDocuments
+    from gateway.metrics.scrape import Metrics
+    from gateway.metrics.tallies import Tallies
     from gateway.presence import Presence
     from gateway.ready_jobs import ReadyJobs
     from gateway.refusals import Refusals
@@ -72,10 +77,21 @@ async def gateway(parts: Parts) -> Gateway:
     ready = ReadyJobs(acquiring.take, acquiring.acquire, acquiring.look, restart)
     acquiring.ready = handler.ready = ready
     lag = _view_lag(parts)
-    fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs, lag=lag)
+    levels, tallies = ServiceLevels(), Tallies()
+    fan_out = FanOut(handler, parts.feed, ready=ready, leases=acquiring.leases, hub=hub, logs=logs, lag=lag, levels=levels)
     handler.subscribe(fan_out.on_commit)
     terms = Terms(lease, settings.heartbeat_seconds, settings.offline_seconds)
-    protocol = RunnerProtocol(handler, parts.clock, logs, acquiring, presence, refusals=refusals, terms=terms, version=release())
+    protocol = RunnerProtocol(
+        handler,
+        parts.clock,
+        logs,
+        acquiring,
+        presence,
+        refusals=refusals,
+        terms=terms,
+        version=release(),
+        log_latency=tallies.log_latency,
+    )
     streams, documents = Streams(parts.store, logs, hub), LogDocuments(parts.store, logs)
     routes = [*protocol.routes(), *_commands(parts, refusals), *streams.routes(), *documents.routes()]
 
@@ -90,7 +106,16 @@ async def gateway(parts: Parts) -> Gateway:
             await logs.flush()
             await refusals.flush()
 
-    return Gateway(_app(parts, routes, lag), quiesce, presence.left)
+    metrics = Metrics(
+        levels,
+        tallies,
+        store=parts.store,
+        connections=parts.connections,
+        clock=parts.clock,
+        errors=parts.agents.errors,
+        version=release(),
+    )
+    return Gateway(_app(parts, routes, lag, tallies, metrics), quiesce, presence.left)
 
 
 def is_signed(key: str, signature: bytes, content: bytes) -> bool:
@@ -100,8 +125,9 @@ def is_signed(key: str, signature: bytes, content: bytes) -> bool:
     return signatures.is_signed(key, signature, content)
 
 
-def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag") -> "App":
+def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag", tallies: "Tallies", metrics: "Metrics") -> "App":
     """The application over the hot routes and those that only read, for whoever is known here."""
+    from gateway.api.metrics import metrics_routes
     from gateway.api.reads import Reading
     from gateway.api.routers import read_routers
     from gateway.app import App
@@ -114,7 +140,8 @@ def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag") -> "App":
     reading = Reading(parts.connections, parts.store, parts.feed, parts.places.public_url)
     assertions = Assertions(parts.handler, parts.clock, is_signed)
     authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock, assertions)
-    return App(Table(routes), rest(read_routers(), routes, reading, lambda: _health(parts)), authentication, lag.admit)
+    routers = (*read_routers(), metrics_routes(metrics.page))
+    return App(Table(routes), rest(routers, routes, reading, lambda: _health(parts)), authentication, lag.admit, tallies)
 
 
 def _view_lag(parts: Parts) -> "ViewLag":

@@ -25,3 +25,9 @@ def test_operators_are_the_admins_of_the_first_tenant() -> None:
     assert [(role, tenant) for role in get_args(Role) for tenant in (FIRST_TENANT, "acme") if may(role, tenant, "operator")] == [
         ("admin", FIRST_TENANT)
     ]
+
+
+def test_observers_are_the_people_of_the_first_tenant() -> None:
+    """A token that only reads is enough for monitoring; elsewhere none is."""
+    observers = [(role, tenant) for role in get_args(Role) for tenant in (FIRST_TENANT, "acme") if may(role, tenant, "observer")]
+    assert observers == [(role, FIRST_TENANT) for role in ORDER]
