@@ -42,7 +42,7 @@ def refused(answer: Answer, status: int, code: str) -> None:
 async def test_more_jobs_than_slots_are_not_handed_out(gateway: Gateway) -> None:
     """A poll that claims more slots than were registered is refused and kept; so is a registration of a million slots."""
     runner = await gateway.runner(slots=2)
-    for free, jobs in ((1_000_000, ()), (3, ()), (1, (UUID(int=1), UUID(int=2))), (-1, ())):
+    for free, jobs in ((1_000_000, ()), (3, ()), (1, (UUID(int=1), UUID(int=2)))):
         refused(await runner.post("acquire", wire.Acquire(runner=runner.id, free_slots=free, jobs=jobs)), 409, "too_many_slots")
     (kept,) = await refusals(gateway, runner.id)
     assert (kept.command, kept.code, kept.target) == ("ClaimSlots", "too_many_slots", str(runner.id))
