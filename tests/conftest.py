@@ -24,6 +24,9 @@ from infra.event_store import PostgresEventStore
 hypothesis.settings.register_profile("any machine", deadline=None)  # an example that a busy machine holds up is not wrong
 hypothesis.settings.load_profile("any machine")
 
+# A shell starts what runs in the background with SIGINT ignored, which the programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
