@@ -3,10 +3,12 @@
 Each statement has a time limit of its own, so that looking at a flooded server does not add to the flood.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import LiteralString
 
 import msgspec
+import psycopg
 
 from projections import positions
 from projections.positions import Place
@@ -49,9 +51,12 @@ class Runners(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How it stands. running: (labels, how many jobs runners hold); parked: streams that wait, by view; places: of the views."""
+    """How it stands. queued: None where counting took too long; running: (labels, how many jobs runners hold).
 
-    queued: tuple[Queued, ...]
+    parked: streams that wait, by view; places: of the views.
+    """
+
+    queued: tuple[Queued, ...] | None
     running: tuple[tuple[tuple[str, ...], int], ...]
     runners: tuple[Runners, ...]
     parked: dict[str, int]
@@ -59,16 +64,20 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 async def figures(connection: Connection) -> Figures:
-    """Ask the views. Raises psycopg.OperationalError where a statement takes too long."""
+    """Ask the views. Raises psycopg.OperationalError where a statement takes too long, but the one that grows with the queue."""
     async with connection.transaction():
         await connection.execute(_LIMIT)
-        queued = await (await connection.execute(_QUEUED)).fetchall()
         running = await (await connection.execute(_RUNNING)).fetchall()
         runners = await (await connection.execute(_RUNNERS)).fetchall()
         parked = await (await connection.execute(_PARKED)).fetchall()
         places = await positions.places(connection)
+    queued = None
+    with suppress(psycopg.errors.QueryCanceled):
+        async with connection.transaction():
+            await connection.execute(_LIMIT)
+            queued = await (await connection.execute(_QUEUED)).fetchall()
     return Figures(
-        queued=tuple(Queued(tuple(labels), count, since) for labels, count, since in queued),
+        queued=None if queued is None else tuple(Queued(tuple(labels), count, since) for labels, count, since in queued),
         running=tuple((tuple(labels), count) for labels, count in running),
         runners=tuple(Runners(state, os, tuple(labels), count, slots) for state, os, labels, count, slots in runners),
         parked=dict(parked),

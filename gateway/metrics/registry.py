@@ -177,6 +177,9 @@ REGISTRY: tuple[Metric, ...] = (
         ("component", "error_type"),
     ),
     Metric(
-        "ledgermill_scrapes_failed_total", "counter", "process", "Scrapes without figures of the views: the database gave none in time."
+        "ledgermill_scrapes_failed_total",
+        "counter",
+        "process",
+        "Scrapes without figures of the views, or of the queue: the database gave none in time.",
     ),
 )

@@ -55,7 +55,7 @@ def of_views(
     depth: Counter[Pool] = Counter()
     running: Counter[Pool] = Counter()
     oldest: dict[Pool, float] = dict.fromkeys(POOLS, 0.0)
-    for line in found.queued:
+    for line in found.queued or ():
         pool = pool_of(line.labels)
         depth[pool] += line.count
         oldest[pool] = max(oldest[pool], (now - line.since).total_seconds())
@@ -65,11 +65,15 @@ def of_views(
     for each in found.runners:
         runners[each.state] += each.count
     lag = {place.view: max(0, head - place.position) for place in found.places}
-    return {
+    states = (("queued", depth), ("running", running)) if found.queued is not None else (("running", running),)
+    queue: Samples = {
         "ledgermill_queue_depth": {(): depth.total()},
-        "ledgermill_jobs": {(state, pool): jobs[pool] for state, jobs in (("queued", depth), ("running", running)) for pool in POOLS},
         "ledgermill_queue_oldest_seconds": {(pool,): seconds for pool, seconds in oldest.items()},
         "ledgermill_estimated_drain_time_seconds": drain_seconds(depth, job_seconds, slots_of(found.runners)),
+    }
+    return {
+        **(queue if found.queued is not None else {}),
+        "ledgermill_jobs": {(state, pool): jobs[pool] for state, jobs in states for pool in POOLS},
         "ledgermill_runners": {(state,): count for state, count in runners.items()},
         "ledgermill_log_position": {(): head},
         "ledgermill_projection_lag_events": {(view,): positions for view, positions in lag.items()},

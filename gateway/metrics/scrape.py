@@ -88,6 +88,7 @@ class Metrics:
             self._tallies.scrapes_failed += 1
             log.warning("no figures of the views: %s", error)
             return {}
+        self._tallies.scrapes_failed += found.queued is None
         return samples.of_views(found, head, behind, self._levels.job_seconds, self._clock.now())
 
     async def _behind(self, found: Figures, head: int) -> dict[int, float]:

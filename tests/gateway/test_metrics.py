@@ -161,14 +161,18 @@ async def test_only_the_tenant_that_runs_the_server_sees_the_figures(gateway: Ga
     assert refused == [403, 403, 401]
 
 
-async def test_without_the_database_the_rest_is_told(gateway: Gateway, postgres_url: str) -> None:
-    """What the views say is absent, the scrape says so, and the next one has it again."""
+@pytest.mark.parametrize(("table", "runners_told"), [("queue", True), ("runners", False)])
+async def test_what_cannot_be_asked_is_absent_and_the_rest_is_told(
+    gateway: Gateway, postgres_url: str, table: str, *, runners_told: bool
+) -> None:
+    """The scrape says so, and the next one has it again. A queue that takes too long hides nothing but itself."""
     await gateway.run()
     await until(gateway, lambda page: page("ledgermill_queue_depth") == 1)
     with psycopg.connect(postgres_url) as still:
-        still.execute("LOCK TABLE views.queue IN ACCESS EXCLUSIVE MODE")
+        still.execute(f"LOCK TABLE views.{table} IN ACCESS EXCLUSIVE MODE".encode())
         without = await until(gateway, lambda page: page("ledgermill_scrapes_failed_total") > 0)
         assert ("ledgermill_queue_depth", ()) not in without.samples
+        assert (("ledgermill_runners", (("state", "idle"),)) in without.samples) == runners_told
         assert without("ledgermill_commit_seconds_count") > 0
     await until(gateway, lambda page: ("ledgermill_queue_depth", ()) in page.samples)
 
