@@ -24,10 +24,23 @@ NOBODY = Identity(tenant="", role="viewer", actor="", token="")
 
 
 class App:
-    """Serves one gateway. rest: what is not in the table. admit: raises the problem where no new work is let in now."""
+    """Serves one gateway. rest: what is not in the table. admit: raises the problem where no new work is let in now.
 
-    def __init__(self, table: Table, rest: AsgiApp, authentication: Authentication, admit: Callable[[], None], tallies: Tallies) -> None:
+    sockets: what is served over WebSockets.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        rest: AsgiApp,
+        authentication: Authentication,
+        admit: Callable[[], None],
+        tallies: Tallies,
+        *,
+        sockets: Table,
+    ) -> None:
         self._table = table
+        self._sockets = sockets
         self._admit = admit
         self._rest = rest
         self._authentication = authentication
@@ -35,11 +48,13 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http":
-            return
-        answer = Answer(send, secrets.token_hex(8), scope, self._tallies)
+        answering = send if scope["type"] == "http" else before_handshake(send)
+        answer = Answer(answering, secrets.token_hex(8), scope, self._tallies)
         try:
-            await self._serve(scope, receive, answer)
+            if scope["type"] == "http":
+                await self._serve(scope, receive, answer)
+            elif scope["type"] == "websocket":
+                await self._serve_socket(scope, receive, answer)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it is, the client gets a problem
@@ -62,6 +77,23 @@ class App:
         request = Request(scope, receive, identity, answer.request_id, params)
         try:
             await self._serve_route(route, request, answer)
+        finally:
+            request.close()
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        """A WebSocket comes through the same doors; one that is refused is answered as a request is."""
+        await receive()
+        identity = await self._authenticated(scope)
+        found = self._sockets.find("GET", scope["path"])
+        if found is None:
+            raise problem(404, "not_found", f"there is no WebSocket {scope['path']} here", hint="there is /api/v1/ws/runs/{id}")
+        route, params = found
+        answer.route = route.path
+        authorise(identity, route.least)
+        request = Request(scope, receive, identity, answer.request_id, params)
+        try:
+            assert route.stream is not None, "a WebSocket is a stream"  # noqa: S101 - a fact of the table
+            await route.stream(request, answer)
         finally:
             request.close()
 
@@ -106,13 +138,23 @@ class App:
         status = shown.problem.status
         if status == 500:
             self._tallies.errors["gateway", type(error).__name__] += 1
-            log.error("%s %s failed (request %s)", scope["method"], scope["path"], answer.request_id, exc_info=error)
+            log.error("%s %s failed (request %s)", scope.get("method", "GET"), scope["path"], answer.request_id, exc_info=error)
         if answer.started:
             raise error
         headers = [(name.lower().encode(), value.encode()) for name, value in shown.headers]
         if status == 413:
             headers.append((b"connection", b"close"))
         await answer.reply(Reply(status, body(shown, answer.request_id), tuple(headers), MEDIA_TYPE.encode()))
+
+
+def before_handshake(send: Send) -> Send:
+    """`send` of a WebSocket that takes answers to requests too, for what is refused before it is one."""
+
+    async def sent(message: Message) -> None:
+        kind = message["type"]
+        await send({**message, "type": f"websocket.{kind}"} if kind.startswith("http.") else message)
+
+    return sent
 
 
 class Answer:
@@ -131,9 +173,10 @@ class Answer:
 
     async def __call__(self, message: Message) -> None:
         """ASGI send."""
-        if message["type"] == "http.response.start":
+        if message["type"] in {"http.response.start", "websocket.accept"}:
             self.started = True
-            self._tallies.answered(self._scope["method"], self.route or path_of(self._scope), message["status"])
+            method, status = self._scope.get("method", "GET"), message.get("status", 101)  # a handshake is a GET, answered 101
+            self._tallies.answered(method, self.route or path_of(self._scope), status)
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]
         await self._send(message)
 

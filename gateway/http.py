@@ -23,11 +23,18 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+LET_GO = "ledgermill.let_go"
+"""The extension of ASGI by which a client that takes nothing is let go: see gateway.connection."""
+
 ID_LENGTH = 36
 """A path segment of this length stands for an id: no fixed segment is as long."""
 
 DIGITS_MAX = 18
 """So many fit into the database's whole numbers."""
+
+
+def _nothing() -> None:
+    """Where there is no connection."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -55,6 +62,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._gone: asyncio.Task[None] | None = None
+        self.let_go: Callable[[], None] = scope.get("extensions", {}).get(LET_GO, _nothing)
 
     @property
     def query(self) -> dict[str, str]:
@@ -88,7 +96,7 @@ class Request:
             self._gone.cancel()
 
     async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] not in {"http.disconnect", "websocket.disconnect"}:
             pass
 
 
@@ -131,7 +139,7 @@ Stream = Callable[[Request, Send], Awaitable[None]]
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """What a route reads beside its path, for the OpenAPI document. kind: of JSON Schema; place: "query" or "header".
 
-    example: a value that fits; pattern: of a text.
+    example: a value that fits; pattern: of a text; required: without it the answer is 422.
     """
 
     name: str
@@ -140,6 +148,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     place: str = "query"
     example: Any = 1
     pattern: str = ""
+    required: bool = False
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,9 @@
 
 A follower has a small bounded buffer. One that reads too slowly loses the buffer, not events: it is told so and reads
 on from the store, which has them all. So a reader that never reads costs a few kilobytes, whatever happens.
+
+Many followers of one thing are woken all at once and then left alone for a moment that grows with their number: what
+happens meanwhile goes out in one piece, and serving them never takes all of the gateway's time.
 """
 
 import asyncio
@@ -14,14 +17,19 @@ from domain.envelope import Recorded
 from domain.ports import Page
 
 BUFFER_EVENTS_MAX = 500
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.00025, 0.5
+"""How long a crowd is left alone, for each in it, and at most. To serve one takes about a fourth of it."""
 
 
 class Follower:
-    """One reader. since: the feed's position when it began; events after it are buffered here, in position order."""
+    """One reader. since: the feed's position when it began; events after it are buffered here, in position order.
 
-    def __init__(self, since: int) -> None:
+    news: set when there is something to read; those of one client share it.
+    """
+
+    def __init__(self, since: int, news: asyncio.Event) -> None:
         self.since = since
-        self.news = asyncio.Event()
+        self.news = news
         self._events: deque[Recorded] = deque()
         self._overflowed = False
 
@@ -32,7 +40,6 @@ class Follower:
             self._overflowed = True
         if not self._overflowed:
             self._events.append(event)
-        self.news.set()
 
     def take(self) -> list[Recorded] | None:
         """What was buffered; None when it was given up: read from the store, up to the hub's position, and go on."""
@@ -44,8 +51,38 @@ class Follower:
         return taken
 
 
+class Crowd:
+    """Those who follow the same thing."""
+
+    def __init__(self) -> None:
+        self.followers: set[Follower] = set()
+        self._resting = False
+        self._missed = False
+
+    def wake(self) -> None:
+        """There is news: now, or as soon as the pause after the last time is over."""
+        if self._resting:
+            self._missed = True
+            return
+        self.ring()
+        self._resting = True
+        pause = min(len(self.followers) * PAUSE_SECONDS, PAUSE_SECONDS_MAX)
+        asyncio.get_running_loop().call_later(pause, self._rested)
+
+    def ring(self) -> None:
+        """Whatever the time."""
+        for follower in self.followers:
+            follower.news.set()
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._missed:
+            self._missed = False
+            self.wake()
+
+
 class Hub:
-    """One event loop's followers, by what they follow: the id of a run or job, or all of a tenant by its name.
+    """One event loop's followers, by what they follow: the id of a run, job or token, or all of a tenant by its name.
 
     position: how far the feed has come.
     """
@@ -53,39 +90,45 @@ class Hub:
     def __init__(self, position: int = 0) -> None:
         self.position = position
         self.closed = False
-        self._followers: dict[UUID | str | None, set[Follower]] = {}
+        self._crowds: dict[UUID | str | None, Crowd] = {}
 
     @contextmanager
-    def follow(self, key: UUID | str) -> Iterator[Follower]:
-        """Follow a run (its jobs' events too), a job, or all of a tenant, by its name."""
-        follower = Follower(self.position)
-        self._followers.setdefault(key, set()).add(follower)
+    def follow(self, key: UUID | str, news: asyncio.Event) -> Iterator[Follower]:
+        """Follow a run (its jobs' events too), a job, a token, or all of a tenant, by its name."""
+        follower = Follower(self.position, news)
+        crowd = self._crowds.setdefault(key, Crowd())
+        crowd.followers.add(follower)
         try:
             yield follower
         finally:
-            followers = self._followers[key]
-            followers.discard(follower)
-            if not followers:
-                del self._followers[key]
+            crowd.followers.discard(follower)
+            if not crowd.followers:
+                del self._crowds[key]
 
     def on_page(self, page: Page) -> None:
         """Hand on a page of the feed."""
         self.position = page.last
-        if not self._followers:
+        if not self._crowds:
             return
+        woken: dict[UUID | str | None, Crowd] = {}
         for event in page.events:
             for key in {event.stream, event.meta.correlation, event.meta.tenant}:
-                for follower in self._followers.get(key, ()):
-                    follower.put(event)
+                crowd = self._crowds.get(key)
+                if crowd is not None:
+                    woken[key] = crowd
+                    for follower in crowd.followers:
+                        follower.put(event)
+        for crowd in woken.values():
+            crowd.wake()
 
     def notify(self, key: UUID) -> None:
         """There are new log lines of a job."""
-        for follower in self._followers.get(key, ()):
-            follower.news.set()
+        crowd = self._crowds.get(key)
+        if crowd is not None:
+            crowd.wake()
 
     def close(self) -> None:
         """The server goes away: streams end and are resumed elsewhere."""
         self.closed = True
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.news.set()
+        for crowd in self._crowds.values():
+            crowd.ring()

@@ -148,7 +148,8 @@ def _hot(route: Route, types: Types) -> dict[str, Any]:
     for each in (*route.parameters, *added):
         schema: dict[str, Any] = {"type": each.kind} | ({"minimum": 0, "maximum": 10**18 - 1} if each.kind == "integer" else {})
         schema |= {"pattern": each.pattern} if each.pattern else {}
-        parameters.append({"name": each.name, "in": each.place, "description": each.about, "schema": schema, "example": each.example})
+        described = {"name": each.name, "in": each.place, "description": each.about, "schema": schema, "example": each.example}
+        parameters.append(described | ({"required": True} if each.required else {}))
         problems.add(422)
     content: dict[str, Any] = {}
     if route.answers is not None:

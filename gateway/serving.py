@@ -17,11 +17,14 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from gateway.connection import Connection
 from gateway.http import AsgiApp
 
 KEEP_ALIVE_SECONDS = 90
 STOP_SECONDS = 1
 BACKLOG = 2048
+MESSAGE_BYTES_MAX = 4096
+"""So long a message over a WebSocket may be; nothing that clients say there is read."""
 UNSENT_BYTES = 128 * 1024
 """So much is handed to the network ahead of what a client takes; a client that goes and comes back gets the rest again."""
 
@@ -40,8 +43,9 @@ class Listening:
     def __init__(self, app: AsgiApp, bound: socket.socket, tls: Tls | None) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
-            ws="none",
+            http=Connection,
+            ws="none",  # see gateway.connection
+            ws_max_size=MESSAGE_BYTES_MAX,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,18 +1,21 @@
 """Server-sent events over plain ASGI: one writer a client, bounded by the connection itself.
 
-A client that does not read blocks its own writer, nobody else, and is let go after a while; it resumes with
-Last-Event-ID. Silence is broken by a comment every few seconds, so that neither side takes it for a dead connection.
+A client that does not read blocks its own writer, nobody else, and is dropped after a while: it is told why behind what
+it has not yet taken, and if it does not take that either, the connection is cut. It resumes with Last-Event-ID. Silence
+is broken by a comment every few seconds, so that neither side takes it for a dead connection.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 
+import msgspec
+
 from gateway.http import ClientGone, Request, Send
-from gateway.hub import Follower
 
 PING_SECONDS = 10.0
-STUCK_SECONDS = 30.0
+STUCK_SECONDS = 20.0
 PIECE_BYTES = 64 * 1024
 
 HEADERS = [
@@ -22,30 +25,45 @@ HEADERS = [
 ]
 
 
-class EventStream:
-    """The stream to one client. Every method raises ClientGone when nobody reads any more."""
+class Dropped(msgspec.Struct, frozen=True):
+    """Why a client is let go although there is more to come."""
 
-    def __init__(self, request: Request, send: Send) -> None:
+    code: str
+    detail: str
+    hint: str
+
+
+TOO_SLOW = Dropped("too_slow", f"nothing was taken for {STUCK_SECONDS:.0f} seconds", "come back with Last-Event-ID; nothing is lost")
+TOKEN_REVOKED = Dropped("token_revoked", "the token that opened this stream is revoked", "use another token")
+
+
+class EventStream:
+    """The stream to one client. news: set when there may be something to send, and when the client has gone.
+
+    Every method raises ClientGone when nobody reads any more.
+    """
+
+    def __init__(self, request: Request, send: Send, news: asyncio.Event) -> None:
         self._request = request
         self._send = send
+        self._news = news
         self._written_at = time.monotonic()
 
     async def start(self) -> None:
         """Send the headers."""
+        self._request.gone().add_done_callback(lambda _: self._news.set())
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
+    async def at(self, identity: str) -> None:
+        """Tell where the stream begins: what a client sends back that is cut before its first event."""
+        await self._write(b"id: %b\n\n" % identity.encode())
 
     async def events(self, events: Iterable[tuple[str, bytes]]) -> None:
         """Send (id, JSON) pairs; the JSON has no line break."""
-        await self._pieces(b"id: %b\ndata: %b\n\n" % (identity.encode(), data) for identity, data in events)
-
-    async def records(self, attempt: int, first: int, records: Iterable[bytes]) -> None:
-        """Send the records of a log from line `first` on; their ids are attempt:line."""
-        await self._pieces(b"id: %d:%d\ndata: %b\n\n" % (attempt, line, record) for line, record in enumerate(records, first))
-
-    async def _pieces(self, encoded: Iterable[bytes]) -> None:
         piece: list[bytes] = []
         size = 0
-        for event in encoded:
+        for identity, data in events:
+            event = b"id: %b\ndata: %b\n\n" % (identity.encode(), data)
             piece.append(event)
             size += len(event)
             if size >= PIECE_BYTES:
@@ -54,30 +72,33 @@ class EventStream:
         if piece:
             await self._write(b"".join(piece))
 
-    async def wait(self, follower: Follower) -> None:
+    async def wait(self) -> None:
         """Until there is news; meanwhile the connection is kept alive.
 
         Also when there is news all the time that is nothing to this client, as heartbeats are to one that reads a log.
         """
-        gone = self._request.gone()
         while True:
             silent = time.monotonic() - self._written_at
             if silent >= PING_SECONDS:
                 await self._write(b": ping\n\n")
-            if follower.news.is_set():
+                silent = 0.0
+            if self._news.is_set():
                 break
-            news = asyncio.ensure_future(follower.news.wait())
-            try:
-                await asyncio.wait((news, gone), timeout=max(PING_SECONDS - silent, 0), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                news.cancel()
-            if gone.done():
-                raise ClientGone
-        follower.news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_SECONDS - silent):
+                    await self._news.wait()
+        if self._request.gone().done():
+            raise ClientGone
 
     async def end(self, *, last: bool) -> None:
         """Close the answer. last: nothing will ever follow, so the client need not come back."""
         await self._write(b"event: end\ndata: {}\n\n" if last else b"", more=False)
+
+    async def drop(self, reason: Dropped) -> None:
+        """Let the client go, and tell it why, also where it takes nothing: as its last words, behind what waits for it."""
+        self._request.let_go()
+        body = b"event: dropped\ndata: %b\n\n" % msgspec.json.encode(reason)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _write(self, body: bytes, *, more: bool = True) -> None:
         if self._request.gone().done():
@@ -86,5 +107,6 @@ class EventStream:
             async with asyncio.timeout(STUCK_SECONDS):
                 await self._send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError:
+            await self.drop(TOO_SLOW)
             raise ClientGone from None
         self._written_at = time.monotonic()

@@ -1,45 +1,63 @@
-"""What happens, as it happens: the log of a job and the events of a run as resumable streams.
+"""What happens, as it happens: the log of a job, the events of a run or of a tenant, and several of these on one connection.
 
-A stream is a cursor: it sends what lies after it, from the store and the log store, then waits to be woken. Ids are the
-cursor (`attempt:line` of a log, the position of a run's events), so a client that comes back with Last-Event-ID (or
-`after`) gets every line and event once. It must never send a line that was not masked by the runner.
+A stream is its topics' cursors: it sends what lies after them, then waits to be woken. Ids are the cursors (`attempt:line`
+of a log, a position of events, of several topics a comma list), so a client that comes back with Last-Event-ID (or
+`after`) gets every line and event once. A client that takes nothing is dropped, and so is one whose token is revoked.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from uuid import UUID
 
-from domain.envelope import Recorded
 from domain.ports import EventStore
-from domain.run.events import RunTriggered
-from gateway.api.shapes import event_json
-from gateway.attempts import Attempts, attempts_of, catch_up
-from gateway.http import DIGITS_MAX, Parameter, Request, Route, Send, Stream
+from domain.token import TokenRevoked
+from gateway.auth import Identity
+from gateway.http import DIGITS_MAX, ID_LENGTH, Parameter, Request, Route, Send, Stream
 from gateway.hub import Follower, Hub
+from gateway.log_pages import LogPages
 from gateway.ports import Logs
-from gateway.problems import problem
-from gateway.sse import EventStream
+from gateway.problems import ProblemError, problem
+from gateway.sse import TOKEN_REVOKED, EventStream
 from gateway.tenant_log import TenantLog
-from projections.run_history import is_complete, run_history
+from gateway.topics import Items, LogTopic, RunTopic, TenantTopic, Topic
 
-PAGE_EVENTS = 500
-
-LINE = "^[0-9]{1,6}:[0-9]{1,11}$"
+TOPICS_MAX = 32
+LINE = "[0-9]{1,6}:[0-9]{1,11}"
 ATTEMPT = Parameter(name="attempt", about="Only this attempt.")
 CURSOR = (
     Parameter(name="after", about="Only events after this position."),
     Parameter(name="Last-Event-ID", about="As after, which it goes before.", place="header"),
 )
+
+
+def _text(name: str, about: str, example: str, pattern: str, place: str = "query", *, required: bool = False) -> Parameter:
+    return Parameter(name=name, about=about, kind="string", pattern=f"^{pattern}$", example=example, place=place, required=required)
+
+
 LINE_CURSOR = (
-    Parameter(name="after", about="Only what follows this record.", kind="string", pattern=LINE, example="1:40"),
-    Parameter(
-        name="Last-Event-ID",
-        about="As after, which it goes before.",
-        kind="string",
-        place="header",
-        pattern=LINE,
-        example="1:40",
+    _text("after", "Only what follows this record.", "1:40", LINE),
+    _text("Last-Event-ID", "As after, which it goes before.", "1:40", LINE, "header"),
+)
+ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+TOPIC = f"(runs|events|run:{ID}|job:{ID}:logs)"
+PLACE = f"({LINE}|[0-9]{{1,{DIGITS_MAX}}})?"
+TOPICS = (
+    _text(
+        "topics",
+        f"A comma list of at most {TOPICS_MAX}: runs, events, run:ID, job:ID:logs.",
+        "runs",
+        f"{TOPIC}(,{TOPIC})*",
+        required=True,
     ),
+    _text(
+        "after",
+        "A comma list: for each topic, where it goes on. Empty: the beginning; of runs and events, now.",
+        "0",
+        f"{PLACE}(,{PLACE})*",
+    ),
+    _text("Last-Event-ID", "As after, which it goes before.", "0", f"{PLACE}(,{PLACE})*", "header"),
 )
 
 
@@ -48,7 +66,7 @@ class Streams:
 
     def __init__(self, store: EventStore, logs: Logs, hub: Hub) -> None:
         self._store = store
-        self._logs = logs
+        self._pages = LogPages(logs)
         self._hub = hub
 
     def routes(self) -> list[Route]:
@@ -57,118 +75,136 @@ class Streams:
             _followed("/api/v1/jobs/{id}/logs/stream", "Follow a job's log", self.follow_log, ATTEMPT, *LINE_CURSOR),
             _followed("/api/v1/runs/{id}/stream", "Follow a run's events", self.follow_run, *CURSOR),
             _followed("/api/v1/events/stream", "Follow the event log", self.follow_all, *CURSOR),
+            _followed("/api/v1/stream", "Follow several topics on one connection", self.follow_topics, *TOPICS),
         ]
 
     async def follow_run(self, request: Request, send: Send) -> None:
         """SSE of a run's events; ids are positions; ends after RunCompleted, unless the run has gone on since."""
-        run, log = request.params[0], TenantLog(self._store, request.identity.tenant)
-        after = position(request)
-        stream = EventStream(request, send)
-        with self._hub.follow(run) as follower:
-            if not await log.load_only(run, (RunTriggered,)):
-                raise problem(404, "run_not_found", f"there is no run {run}", hint="GET /api/v1/runs lists them")
-            # What this gateway has heard may lag behind a re-run that it answered: the store says whether the run is over.
-            read = max(follower.since, await log.head())
-            events = await run_history(log, run, read)
-            complete = is_complete(events, run)
-            await stream.start()
-            while True:
-                await stream.events((str(event.position), event_json(event)) for event in events if event.position > after)
-                if complete or self._hub.closed:
-                    await stream.end(last=complete)
-                    return
-                await stream.wait(follower)
-                buffered = follower.take()
-                found = buffered if buffered is not None else await run_history(log, run, self._hub.position)
-                events = [event for event in found if event.position > read]
-                complete = is_complete(events, run, before=complete)
-                read = max([read, *(event.position for event in events)])
+        await self._follow(request, send, [f"run:{request.params[0]}"], [last_id(request)])
 
     async def follow_all(self, request: Request, send: Send) -> None:
         """SSE of all events of the tenant; ids are positions; ends only with the server."""
-        log = TenantLog(self._store, request.identity.tenant)
-        after = position(request)
-        stream = EventStream(request, send)
-        with self._hub.follow(request.identity.tenant) as follower:
-            await stream.start()
-            after = await self._send_stored(stream, log, after)
-            while not self._hub.closed:
-                await stream.wait(follower)
-                buffered = follower.take()
-                if buffered is None:
-                    after = await self._send_stored(stream, log, after)
-                    continue
-                await stream.events(sent(event for event in buffered if event.position > after))
-                after = max([after, *(event.position for event in buffered)])
-            await stream.end(last=False)
-
-    @staticmethod
-    async def _send_stored(stream: EventStream, log: TenantLog, after: int) -> int:
-        """Send what the log holds after a position; returns how far that is."""
-        more = True
-        while more:
-            found = await log.page(after, PAGE_EVENTS)
-            await stream.events(sent(found.events))
-            after, more = found.through, found.more
-        return after
+        await self._follow(request, send, ["events"], [last_id(request) or "0"])
 
     async def follow_log(self, request: Request, send: Send) -> None:
         """SSE of a job's log records, attempt after attempt; ids are attempt:line; ends when the job is done."""
-        job, log = request.params[0], TenantLog(self._store, request.identity.tenant)
-        only = request.number("attempt", 0)
-        attempt, line = log_cursor(request)
-        stream = EventStream(request, send)
-        with self._hub.follow(job) as follower:
-            attempts = await attempts_of(log, job)
-            attempt = attempt or only or max(attempts.last, 1)
+        await self._follow(request, send, [f"job:{request.params[0]}:logs"], [last_id(request)], only=request.number("attempt", 0))
+
+    async def follow_topics(self, request: Request, send: Send) -> None:
+        """SSE of several topics, each datum with its topic; ids are their cursors; ends when all of them have ended."""
+        names = topic_names(request.query.get("topics", ""))
+        given = last_id(request)
+        after = given.split(",") if given else [""] * len(names)
+        if len(after) != len(names):
+            hint = "send the id of the last event you got, with the same topics"
+            raise problem(422, "bad_cursor", f"{given!r} tells of {len(after)} topics, there are {len(names)}", hint=hint)
+        await self._follow(request, send, names, after, several=True)
+
+    async def _follow(
+        self, request: Request, send: Send, names: Sequence[str], after: Sequence[str], *, only: int = 0, several: bool = False
+    ) -> None:
+        news = asyncio.Event()
+        with ExitStack() as stack:
+            watch = stack.enter_context(self._hub.follow(token_key(request.identity), news))
+            topics = [self._topic(stack, request, name, text, news=news, only=only) for name, text in zip(names, after, strict=True)]
+            for topic in topics:
+                await topic.open()
+            stream = EventStream(request, send, news)
             await stream.start()
+            if several:
+                await stream.at(cursor(topics))
             while True:
-                over, done, closed = attempts.is_over(attempt), attempts.done, self._hub.closed
-                async for first, records in self._logs.read(job, attempt, line + 1):
-                    await stream.records(attempt, first, records)
-                    line = first + len(records) - 1
-                if over and not only and attempt < attempts.last:
-                    attempt, line = attempt + 1, 0
-                    continue
-                last = done or (over and bool(only))
-                if last or closed:
-                    await stream.end(last=last)
+                closed, idle = self._hub.closed, True
+                news.clear()  # before it is looked: what comes meanwhile wakes again
+                if any(isinstance(event.data, TokenRevoked) for event in watch.take() or ()):
+                    await stream.drop(TOKEN_REVOKED)
                     return
-                await stream.wait(follower)
-                await self._catch_up(attempts, follower, log, job)
+                for name, topic in zip(names, topics, strict=True):
+                    page = None if topic.over else await topic.page()
+                    if page is not None:
+                        idle = False
+                        await stream.events(joined(name, topic, topics, page) if several else page)
+                over = all(topic.over for topic in topics)
+                if over or closed:
+                    await stream.end(last=over)
+                    return
+                if idle:
+                    await stream.wait()
 
-    @staticmethod
-    async def _catch_up(attempts: Attempts, follower: Follower, log: TenantLog, job: UUID) -> None:
-        buffered = follower.take()
-        if buffered is None:
-            await catch_up(attempts, log, job)
-        else:
-            attempts.apply(buffered)
+    def _topic(self, stack: ExitStack, request: Request, name: str, text: str, *, news: asyncio.Event, only: int) -> Topic:
+        """The topic of this name, from this cursor on, followed as long as the stack stands."""
+        tenant = request.identity.tenant
+        log = TenantLog(self._store, tenant)
+
+        def followed(key: UUID | str) -> Follower:
+            return stack.enter_context(self._hub.follow(key, news))
+
+        kind, _, identity = name.partition(":")
+        if kind == "job":
+            job = UUID(identity.removesuffix(":logs"))
+            return LogTopic(job, log, self._pages, followed(job), log_cursor(text), only=only)
+        after = position(text) if text else None
+        if kind == "run":
+            return RunTopic(UUID(identity), log, self._hub, followed(UUID(identity)), after or 0)
+        return TenantTopic(log, followed(tenant), after, runs=kind == "runs")
 
 
-def sent(events: Iterable[Recorded]) -> Iterable[tuple[str, bytes]]:
-    """Events as a stream carries them: (id, data)."""
-    return ((str(event.position), event_json(event)) for event in events)
+def joined(name: str, topic: Topic, topics: Sequence[Topic], page: Items) -> Items:
+    """A page of one of several topics: data that tell of what, ids that tell of all."""
+    at = topics.index(topic)
+    before = "".join(f"{each.cursor}," for each in topics[:at])
+    behind = "".join(f",{each.cursor}" for each in topics[at + 1 :])
+    return [(f"{before}{identity}{behind}", b'{"topic":"%b","data":%b}' % (name.encode(), data)) for identity, data in page]
+
+
+def cursor(topics: Sequence[Topic]) -> str:
+    """Where all of them stand."""
+    return ",".join(topic.cursor for topic in topics)
+
+
+def token_key(identity: Identity) -> UUID | str:
+    """What to follow of a token: its stream, where it has one. Those of the data directory have none and are never revoked."""
+    return UUID(identity.token) if len(identity.token) == ID_LENGTH else f"token {identity.token}"
 
 
 def _followed(path: str, summary: str, stream: Stream, *parameters: Parameter) -> Route:
     return Route(method="GET", path=path, least="viewer", summary=summary, stream=stream, parameters=parameters)
 
 
-def position(request: Request) -> int:
-    """Where a stream of events goes on: Last-Event-ID, else `after`, else the beginning."""
-    text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "0")
+def topic_names(text: str) -> list[str]:
+    """The topics of a comma list; 422 names the one that is none."""
+    names = text.split(",")
+    for name in names:
+        if re.fullmatch(TOPIC, name) is None:
+            raise _no_topics(f"{name!r} is no topic", "topics are runs, events, run:ID and job:ID:logs, with commas between them")
+    if len(names) > TOPICS_MAX:
+        raise _no_topics(f"{len(names)} topics are too many", f"give at most {TOPICS_MAX}, and open another stream for others")
+    if len(set(names)) < len(names):
+        raise _no_topics("a topic is named twice", "name each once")
+    return names
+
+
+def _no_topics(what: str, hint: str) -> ProblemError:
+    return problem(422, "bad_query", what, hint=hint, errors=({"pointer": "/query/topics", "message": what},))
+
+
+def last_id(request: Request) -> str:
+    """Where a stream goes on: Last-Event-ID, else `after`, else "", the beginning."""
+    return request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "")
+
+
+def position(text: str) -> int:
+    """The cursor of events."""
     if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
         raise problem(422, "bad_cursor", f"{text!r} is not a position", hint="send the id of the last event you got")
     return int(text)
 
 
-def log_cursor(request: Request) -> tuple[int, int]:
-    """Where a log's stream goes on: (attempt, line) of the last record that was read, (0, 0) for the beginning."""
-    text = request.headers.get(b"last-event-id", b"").decode("latin-1") or request.query.get("after", "")
+def log_cursor(text: str) -> tuple[int, int]:
+    """The cursor of a log: (attempt, line) of the last record that was read, (0, 0) for the beginning."""
     if not text:
         return 0, 0
-    attempt, _, line = text.partition(":")
     if re.fullmatch(LINE, text) is None:
         raise problem(422, "bad_cursor", f"{text!r} is not attempt:line", hint="send the id of the last record you got")
+    attempt, _, line = text.partition(":")
     return int(attempt), int(line)

@@ -85,6 +85,15 @@ class OpenLog:
         self.recent_bytes += len(chunk.body)
         self.received_through = chunk.last
 
+    def recent_from(self, first: int) -> list[Chunk]:
+        """The chunks in memory that hold line `first` and what follows; who follows asks for the last few of many."""
+        found: list[Chunk] = []
+        for chunk in reversed(self.recent):
+            if chunk.last < first:
+                break
+            found.append(chunk)
+        return found[::-1]
+
     def settle(self, segment: Segment) -> None:
         """The segment's event is committed: its lines are durable."""
         self.stored.append(segment)
@@ -157,8 +166,8 @@ class LogStore:
         opened = self._open.get((job, attempt))
         segments = opened.stored if opened else await self._index.segments(job, attempt)
         segments = segments[max(0, bisect_right(segments, first, key=_first_line) - 1) :]
-        chunks = list(opened.recent) if opened else []
-        in_memory_from = chunks[0].first if chunks else None
+        chunks = opened.recent_from(first) if opened else []
+        in_memory_from = opened.recent[0].first if opened and opened.recent else None
         end = last if last is not None else 2**62
         at = first
         for segment in segments:

@@ -93,8 +93,12 @@ class Client:
                     last = sent.id or last
                     if sent.event == "end":
                         return
+                    if sent.event == "dropped":
+                        reason: Exception = ConnectionError(sent.data["detail"])
+                        break
                     yield sent
-                reason: Exception = ConnectionError("the server closed the stream")
+                else:
+                    reason = ConnectionError("the server closed the stream")
             except (OSError, http.client.HTTPException) as error:
                 reason = error
             except CliError as error:

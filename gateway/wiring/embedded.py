@@ -105,6 +105,7 @@ LOADED = (
     "gateway.refusals",
     "gateway.rest",
     "gateway.restart",
+    "gateway.run_status",
     "gateway.runner_protocol",
     "gateway.serving",
     "gateway.streams",

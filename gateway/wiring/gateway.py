@@ -54,6 +54,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.refusals import Refusals
     from gateway.rest import release
     from gateway.restart import Restart
+    from gateway.run_status import RunStatuses
     from gateway.runner_protocol import RunnerProtocol, Terms
     from gateway.streams import Streams
     from infra.log_store import LogStore
@@ -94,6 +95,7 @@ async def gateway(parts: Parts) -> Gateway:
     )
     streams, documents = Streams(parts.store, logs, hub), LogDocuments(parts.store, logs)
     routes = [*protocol.routes(), *_commands(parts, refusals), *streams.routes(), *documents.routes()]
+    sockets = RunStatuses(parts.store, hub, parts.places.public_url).routes()
 
     parts.agents.keep("fan-out", fan_out.run)
     parts.agents.keep("presence", presence.run)
@@ -115,7 +117,7 @@ async def gateway(parts: Parts) -> Gateway:
         errors=parts.agents.errors,
         version=release(),
     )
-    return Gateway(_app(parts, routes, lag, tallies, metrics), quiesce, presence.left)
+    return Gateway(_app(parts, routes, sockets, lag, tallies=tallies, metrics=metrics), quiesce, presence.left)
 
 
 def is_signed(key: str, signature: bytes, content: bytes) -> bool:
@@ -125,7 +127,7 @@ def is_signed(key: str, signature: bytes, content: bytes) -> bool:
     return signatures.is_signed(key, signature, content)
 
 
-def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag", tallies: "Tallies", metrics: "Metrics") -> "App":
+def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "ViewLag", *, tallies: "Tallies", metrics: "Metrics") -> "App":
     """The application over the hot routes and those that only read, for whoever is known here."""
     from gateway.api.metrics import metrics_routes
     from gateway.api.reads import Reading
@@ -141,7 +143,8 @@ def _app(parts: Parts, routes: "list[Route]", lag: "ViewLag", tallies: "Tallies"
     assertions = Assertions(parts.handler, parts.clock, is_signed)
     authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock, assertions)
     routers = (*read_routers(), metrics_routes(metrics.page))
-    return App(Table(routes), rest(routers, routes, reading, lambda: _health(parts)), authentication, lag.admit, tallies)
+    served = rest(routers, routes, reading, lambda: _health(parts))
+    return App(Table(routes), served, authentication, lag.admit, tallies, sockets=Table(sockets))
 
 
 def _view_lag(parts: Parts) -> "ViewLag":

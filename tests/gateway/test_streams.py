@@ -10,7 +10,6 @@ import pytest
 
 from gateway.auth import Identity
 from gateway.http import Request
-from gateway.hub import Follower
 from gateway.sse import EventStream
 from tests.gateway.conftest import Gateway, serving
 
@@ -194,8 +193,10 @@ async def test_a_client_whose_job_prints_nothing_is_kept_though_there_is_other_n
     request = Request(
         {"headers": []}, asyncio.Queue().get, Identity(tenant="default", role="admin", actor="someone", token="token"), "request", ()
     )
-    stream, follower = EventStream(request, send), Follower(0)
+    news = asyncio.Event()
+    stream = EventStream(request, send, news)
     for _ in range(30):
-        asyncio.get_running_loop().call_later(0.01, follower.news.set)
-        await stream.wait(follower)
+        asyncio.get_running_loop().call_later(0.01, news.set)
+        await stream.wait()
+        news.clear()
     assert 2 <= sent.count(b": ping\n\n") <= 30 * 0.01 / 0.05 * 10

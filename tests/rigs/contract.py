@@ -8,7 +8,7 @@ from tests.gateway.conftest import Gateway
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
-ENDLESS = ("/api/v1/events/stream", "/runner/v1/acquire")
+ENDLESS = ("/api/v1/events/stream", "/api/v1/stream", "/runner/v1/acquire")
 """What answers only when something happens; the tests of streams and of acquire hold these to their words."""
 
 CONFIGURATION = """\
