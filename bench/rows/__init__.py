@@ -14,7 +14,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "append": ("append-1", "append-64", "append-1000"),
     "read": ("read",),
     "tail": ("tail",),
-    "latency": ("commit-consumer", "commit-view"),
+    "latency": ("commit-consumer", "commit-view", "commit-sse"),
     "rebuild": ("rebuild",),
     "stack": ("up-cold", "up-warm", "idle-memory"),
     "first_step": ("first-step",),

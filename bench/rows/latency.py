@@ -1,9 +1,10 @@
-"""From an append to those who wait for it: a consumer of JetStream, one of the default feed, and a row of the status view.
+"""From an append to those who wait for it: a consumer of JetStream or of the default feed, a row of the status view, a client of SSE.
 
 The clock starts before the append, so the commit is part of every figure. At rest one event comes after the other; under
 load 5,000 events a second do, in appends of five. Producer, feeds, relay and projector share one process and one loop, as
 in `ledgermill up`. A row counts as seen when another connection can read the view's position past it, looked at every
-half millisecond. The reference is a bare message from publisher to push consumer, without a commit.
+half millisecond. The client of server-sent events follows the whole log of a gateway, over a socket, and reads each event's
+stream out of it. The reference is a bare message from publisher to push consumer, without a commit.
 """
 
 import asyncio
@@ -18,8 +19,11 @@ from nats.aio.msg import Msg
 
 from bench import samples
 from bench.harness import Figures, Goal, Row, alternate, judge, percentile
+from bench.http import Http
 from bench.place import Place
 from domain.ports import Feed
+from gateway import wiring
+from gateway.serving import Listening, bind
 from infra.append_call import StoredRow
 from infra.connections import connect, session_name
 from infra.direct import Direct, Statement
@@ -28,6 +32,7 @@ from infra.feed import PostgresFeed
 from infra.jetstream import Names
 from infra.jetstream_feed import JetStreamFeed
 from infra.relay import Relay
+from infra.settings import Settings
 from projections import positions
 from projections.catalogue import VIEWS
 from projections.projector import Projector
@@ -47,12 +52,16 @@ Seen = dict[UUID, float]
 """When each event's append began, or when it arrived; by stream, of which each event has its own."""
 
 
-def _goals(name: str, side: str, what: str) -> tuple[Goal, ...]:
+def _goals(name: str, side: str, what: str, p50: float = 5, p99: float = 20) -> tuple[Goal, ...]:
     return (
-        Goal(id=name, case=f"{what}, at rest, p50", unit="ms", must=5, better="less", side=side, figure="p50", reference=BARE, bound=True),
-        Goal(id=name, case=f"{what}, at rest, p99", unit="ms", must=20, better="less", side=side, figure="p99", reference=BARE, bound=True),
-        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p50", unit="ms", must=5, better="less", side=f"{side} loaded", figure="p50"),
-        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p99", unit="ms", must=20, better="less", side=f"{side} loaded", figure="p99"),
+        Goal(
+            id=name, case=f"{what}, at rest, p50", unit="ms", must=p50, better="less", side=side, figure="p50", reference=BARE, bound=True
+        ),
+        Goal(
+            id=name, case=f"{what}, at rest, p99", unit="ms", must=p99, better="less", side=side, figure="p99", reference=BARE, bound=True
+        ),
+        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p50", unit="ms", must=p50, better="less", side=f"{side} loaded", figure="p50"),
+        Goal(id=name, case=f"{what}, {RATE:,} ev/s, p99", unit="ms", must=p99, better="less", side=f"{side} loaded", figure="p99"),
     )
 
 
@@ -60,6 +69,7 @@ GOALS = (
     *_goals("commit-consumer", "jetstream", "to a JetStream consumer"),
     *_goals("commit-consumer", "feed", "to the default feed"),
     *_goals("commit-view", "view", "to the status view's row"),
+    *_goals("commit-sse", "sse", "to a client of SSE", 10, 40),
 )
 
 
@@ -84,6 +94,10 @@ async def measure(place: Place) -> AsyncIterator[Row]:
         if "commit-view" in place.ids:
             sides["view"] = lambda: _view(store, feed, _at_rest)
             sides["view loaded"] = lambda: _view(store, feed, _loaded)
+        if "commit-sse" in place.ids:
+            http = await stack.enter_async_context(_gateway(store, place))
+            sides["sse"] = lambda: _sse(store, http, _at_rest)
+            sides["sse loaded"] = lambda: _sse(store, http, _loaded)
         sides[BARE] = lambda: _bare(place.nats_url)
         rounds = await alternate(sides, place.probe)
     for goal in GOALS:
@@ -165,6 +179,46 @@ async def _view(store: PostgresEventStore, feed: PostgresFeed, produce: Produce)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
+
+
+@asynccontextmanager
+async def _gateway(store: PostgresEventStore, place: Place) -> AsyncIterator[Http]:
+    """A gateway on the same database, with its socket, and a client of it."""
+    data = place.directory / "data"
+    data.mkdir(mode=0o700)
+    bound = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with wiring.system(Settings(data=data), wiring.Places(store.database_url, None, url), ("gateway",)) as system:
+        assert system.app is not None
+        listening = Listening(system.app, bound, None)
+        await listening.start()
+        http = Http(url, (data / "token").read_text().strip())
+        try:
+            yield http
+        finally:
+            http.close()
+            await system.quiesce()
+            await listening.stop()
+
+
+async def _sse(store: PostgresEventStore, http: Http, produce: Produce) -> Figures:
+    """Latencies until a client has the event."""
+    waiting = Waiting()
+    path = f"/api/v1/events/stream?after={await store.head()}"
+
+    async def follow() -> None:
+        rest = b""
+        async with aclosing(http.stream(path)) as pieces:  # type: ignore[type-var]  # it is a generator
+            async for piece in pieces:
+                *whole, rest = (rest + piece).split(b"\n\n")
+                waiting.note(UUID(each.partition(b'"stream":"')[2][:36].decode()) for each in whole if b'"stream":"' in each)
+
+    client = asyncio.create_task(follow())
+    try:
+        return _figures(await produce(store, waiting), waiting.seen)
+    finally:
+        client.cancel()
+        await asyncio.gather(client, return_exceptions=True)
 
 
 def _lent(connection: Connection) -> positions.Connections:
