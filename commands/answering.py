@@ -4,7 +4,7 @@ Files fail one by one: a broken or disabled workflow is told among those that di
 run. What is read of the repository comes from its stream and from `Commits`; nothing here writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,15 +12,16 @@ from uuid import UUID
 import msgspec
 
 from commands.handle import Handler
-from commands.trigger import DefaultBranch, Match, RepositoryFacts, TriggerRequest, WorkflowFile, select, triggered_by
+from commands.trigger import DefaultBranch, Match, RepositoryFacts, TriggerRequest, WorkflowFile, read_workflow, select, triggered_by
 from domain import ids
 from domain.delivery import AnswerDelivery, Delivery, IgnoreDelivery, Unstarted
 from domain.ports import Blobs
-from domain.repository import Repository
+from domain.repository import Repository, RepositoryRegistered
 from domain.run.commands import TriggerRun
+from domain.schedule import Entry, RequestScheduleRead, Schedule, entries_in
 from domain.webhooks.incoming import Incoming, NoEvent, Provider, incoming
 from domain.webhooks.payload import payload_of
-from domain.webhooks.shape import NO_COMMIT
+from domain.webhooks.shape import NO_COMMIT, branch
 from domain.workflow.diagnostics import errors
 from domain.workflow_file import Workflow
 
@@ -70,14 +71,16 @@ class Answering:
             return IgnoreDelivery(delivery, f"the repository {facts.repository_name} is not registered any more")
         runs: list[TriggerRun] = []
         unstarted: list[Unstarted] = []
+        schedules: list[RequestScheduleRead] = []
         for event in events:
             try:
                 commit = await self.commit(facts.repository, repository, event)
             except Gone as gone:
                 unstarted.append(Unstarted("", event.event, "commit", str(gone)))
                 continue
+            schedules += await self._outdated(facts.repository, repository, event, commit)
             request = request_of(repository, event, commit)
-            matches, rejected = await self._verdicts(partial(ids.workflow_id, tenant, facts.repository), request)
+            matches, rejected = await self.verdicts(partial(ids.workflow_id, tenant, facts.repository), request)
             unstarted += rejected
             if matches:
                 key = f"webhook|{delivery}|{event.event}"
@@ -86,7 +89,7 @@ class Answering:
                 )
         if not runs and not unstarted:
             return IgnoreDelivery(delivery, f"the repository {facts.repository_name} has no workflows there")
-        return AnswerDelivery(delivery, tuple(runs), tuple(unstarted))
+        return AnswerDelivery(delivery, tuple(runs), tuple(unstarted), tuple(schedules))
 
     async def commit(self, identity: UUID, repository: Repository, event: Incoming) -> Commit:
         """Listed texts answer instead of the files at their paths; where every listed workflow has one, nothing is fetched."""
@@ -98,7 +101,7 @@ class Answering:
         files = (*listed, *(file for file in commit.files if file.path not in texts))
         return msgspec.structs.replace(commit, files=files)
 
-    async def _verdicts(self, workflow: Callable[[str], UUID], request: TriggerRequest) -> tuple[list[Match], list[Unstarted]]:
+    async def verdicts(self, workflow: Callable[[str], UUID], request: TriggerRequest) -> tuple[list[Match], list[Unstarted]]:
         """Each file's own verdict on an event. workflow: a path to the workflow's stream."""
         matches: list[Match] = []
         unstarted = []
@@ -117,9 +120,34 @@ class Answering:
                 matches += found
         return matches, unstarted
 
+    async def _outdated(self, identity: UUID, repository: Repository, event: Incoming, commit: Commit) -> tuple[RequestScheduleRead, ...]:
+        """Have the schedule read again where a push to the default branch says another one than is known."""
+        if event.event != "push" or event.ref != branch(repository.registered.default_branch):
+            return ()
+        schedule = ids.schedule_id(identity)
+        known: Schedule | None = await self._handler.latest(schedule, "schedule")
+        said = scheduled(commit.files)
+        same = said == known.entries and not known.asked if known is not None else not said
+        return () if same else (RequestScheduleRead(schedule, identity),)
+
     async def _disabled(self, workflow: UUID) -> bool:
         state: Workflow | None = await self._handler.latest(workflow, "workflow")
         return state is not None and not state.removed and not state.enabled
+
+
+def scheduled(files: Iterable[WorkflowFile]) -> tuple[Entry, ...]:
+    """What the files say about times; one that is broken says nothing."""
+    found: list[Entry] = []
+    for file in files:
+        workflow = read_workflow(file.path, file.text, "warn")[0] if "schedule" in file.text else None
+        found += entries_in(file.path, workflow.on) if workflow is not None else ()
+    return tuple(found)
+
+
+def about(facts: RepositoryRegistered) -> dict[str, Any]:
+    """`repository` of a payload that no forge sent."""
+    owner, _, name = facts.full_name.rpartition("/")
+    return {"name": name, "full_name": facts.full_name, "owner": {"login": owner}, "default_branch": facts.default_branch}
 
 
 def request_of(repository: Repository, event: Incoming, commit: Commit) -> TriggerRequest:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, token, workflow_file
+from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, schedule, token, workflow_file
 from domain import repository_commands as of_repository
 from domain.envelope import Meta
 from domain.job import commands as job
@@ -59,6 +59,10 @@ AGGREGATES: dict[str, Aggregate] = {
         lambda _stream, _state, event, _meta: runner_group.evolve(event),
     ),
     "delivery": Aggregate(delivery.decide, lambda _stream, state, event, meta: delivery.evolve(state, event, meta)),
+    "schedule": Aggregate(
+        lambda state, command, _meta: schedule.decide(state, command),
+        lambda _stream, state, event, meta: schedule.evolve(state, event, meta),
+    ),
     "audit": Aggregate(
         lambda _state, command, _meta: audit.decide(command),
         lambda _stream, _state, event, _meta: event,
@@ -105,6 +109,8 @@ COMMANDS: dict[type, tuple[str, str]] = {
     delivery.IgnoreDelivery: ("delivery", "delivery"),
     delivery.AnswerDelivery: ("delivery", "delivery"),
     delivery.DeferDelivery: ("delivery", "delivery"),
+    schedule.RequestScheduleRead: ("schedule", "schedule"),
+    schedule.AdvanceSchedule: ("schedule", "schedule"),
     run.RegisterRunner: ("runner", "runner"),
     run.NoteRunner: ("runner", "runner"),
     run.ClaimSlots: ("runner", "runner"),
@@ -133,11 +139,12 @@ BEGINNINGS: dict[type, str] = {
     runner_group.RunnerGroupChanged: "runner_group",
     audit.CommandRefused: "audit",
     delivery.WebhookReceived: "delivery",
+    schedule.ScheduleReadRequested: "schedule",
 }
 """What each kind of stream begins with: an id may have come from outside, and name a stream of another kind."""
 
 
-RANKS = {"delivery": 0, "repository": 1, "workflow": 2, "job": 3, "run": 4, "concurrency": 5}
+RANKS = {"delivery": 0, "repository": 1, "schedule": 2, "workflow": 3, "job": 4, "run": 5, "concurrency": 6}
 """The order in which the streams of one commit are locked; other kinds come last. A job's end is told to its run, a run's to its group."""
 
 

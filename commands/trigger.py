@@ -34,7 +34,8 @@ REMEMBERED_FILES, REMEMBERED_CHARACTERS_MAX = 256, 64 * 1024
 """So many workflow files, each up to so long, are not read anew when the next event brings them unchanged."""
 
 
-def _read(path: str, text: str, untrusted_values: str) -> tuple[Workflow | None, list[Diagnostic]]:
+def read_workflow(path: str, text: str, untrusted_values: str) -> tuple[Workflow | None, list[Diagnostic]]:
+    """A workflow file's meaning, None where it is broken, and what there is to say about it. untrusted_values: see `select`."""
     read = _remembered if len(text) <= REMEMBERED_CHARACTERS_MAX else _anew
     return read(path, text, untrusted_values)
 
@@ -207,7 +208,7 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
     diagnostics: list[Diagnostic] = []
     texts = {file.path: file.text for file in (*request.called, *request.workflows)}
     for file in request.workflows:
-        workflow, found = _read(file.path, file.text, untrusted_values)
+        workflow, found = read_workflow(file.path, file.text, untrusted_values)
         diagnostics.extend(found)
         if workflow is None:
             continue

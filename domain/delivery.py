@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from domain.envelope import Meta
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.run.commands import TriggerRun
+from domain.schedule import RequestScheduleRead
 
 BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 2.0, 600.0
 GIVEN_UP_AFTER = timedelta(days=1)
@@ -99,11 +100,12 @@ class IgnoreDelivery(msgspec.Struct, frozen=True, gc=False):
 
 
 class AnswerDelivery(msgspec.Struct, frozen=True, gc=False):
-    """Start these runs and say what did not start."""
+    """Start these runs and say what did not start. schedules: to be read again, because it changes what they say."""
 
     delivery: UUID
     runs: tuple[TriggerRun, ...]
     unstarted: tuple[Unstarted, ...]
+    schedules: tuple[RequestScheduleRead, ...] = ()
 
 
 class DeferDelivery(msgspec.Struct, frozen=True, gc=False):
@@ -156,7 +158,7 @@ def decide(state: Delivery | None, command: DeliveryCommand, meta: Meta) -> Deci
             return Decision((WebhookIgnored(command.reason),))
         case AnswerDelivery():
             runs = tuple(StartedRun(run.workflow_path, run.event, run.run) for run in command.runs)
-            return Decision((WebhookAnswered(runs, command.unstarted),), command.runs)
+            return Decision((WebhookAnswered(runs, command.unstarted),), (*command.schedules, *command.runs))
         case DeferDelivery():
             attempts = state.attempts + 1
             if meta.at >= state.received_at + GIVEN_UP_AFTER:

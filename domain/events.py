@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, token, workflow_file
+from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, schedule, token, workflow_file
 from domain.job import events as job
 from domain.run import events as run
 
@@ -77,6 +77,8 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "WebhookAnswered": (delivery.WebhookAnswered, 1),
     "WebhookDeferred": (delivery.WebhookDeferred, 1),
     "WebhookFailed": (delivery.WebhookFailed, 1),
+    "ScheduleReadRequested": (schedule.ScheduleReadRequested, 1),
+    "ScheduleAdvanced": (schedule.ScheduleAdvanced, 1),
     "RunnerRegistered": (runner_pool.RunnerRegistered, 2),
     "RunnerOnline": (runner_pool.RunnerOnline, 1),
     "RunnerOffline": (runner_pool.RunnerOffline, 1),

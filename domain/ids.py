@@ -115,6 +115,11 @@ def command_id(scope: str, key: str) -> UUID:
     return derive("command", scope, key)
 
 
+def schedule_id(repository: UUID) -> UUID:
+    """The stream of a repository's schedule."""
+    return derive("schedule", repository)
+
+
 def delivery_id(tenant: str, provider: str, repository: str, key: str) -> UUID:
     """The stream of a webhook delivery; `key` is the forge's own id of it, `repository` the full name that it is about, or ""."""
     return derive("delivery", tenant, provider, repository, key)

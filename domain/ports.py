@@ -1,6 +1,6 @@
 """The ports that two floors share. Adapters carry their technology in their name (`PostgresEventStore`)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -138,6 +138,13 @@ class Deadlines(Protocol):
 
     async def next_at(self) -> datetime | None:
         """The earliest deadline, or None."""
+
+
+class DueSchedules(Protocol):
+    """Schedules whose time has come, read from the schedules view."""
+
+    async def due(self, now: datetime, besides: Collection[UUID], limit: int) -> list[UUID]:
+        """The streams that are due at or before now, the earliest first; none of `besides`."""
 
 
 class ReadyJobs(Protocol):

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
+from domain import ids
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.repository_commands import (
     ChangeRepository,
@@ -19,6 +20,7 @@ from domain.repository_commands import (
     RemoveWorkflow,
     UnlistWorkflow,
 )
+from domain.schedule import RequestScheduleRead
 
 
 class RepositoryRegistered(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +112,7 @@ def _listed(state: Repository, command: ListWorkflow) -> Decision:
     listed = WorkflowListed(command.workflow, command.path, command.text)
     known = state.workflows.get(command.path) == Listed(command.workflow, command.text)
     register = RegisterWorkflow(command.workflow, command.repository, command.path, command.name, command.text)
-    return Decision(() if known else (listed,), (register,))
+    return Decision(() if known else (listed,), (register, *_read_again(command.repository)) if command.scheduled else (register,))
 
 
 def _changed(state: Repository, command: ChangeRepository) -> Decision:
@@ -124,7 +126,12 @@ def _changed(state: Repository, command: ChangeRepository) -> Decision:
         events.append(RepositorySettingsChanged(command.retry))
     if command.new_secret:
         events.append(WebhookSecretSet(state.secrets + 1))
-    return Decision(tuple(events))
+    return Decision(tuple(events), _read_again(command.repository) if (url, branch) != (was.clone_url, was.default_branch) else ())
+
+
+def _read_again(repository: UUID) -> tuple[RequestScheduleRead]:
+    """The files that may have a schedule are others now."""
+    return (RequestScheduleRead(ids.schedule_id(repository), repository),)
 
 
 def mismatch(what: str, version: int) -> Refusal:

@@ -38,13 +38,17 @@ class RemoveRepository(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
 
 
 class ListWorkflow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Let a workflow answer the repository's events. text: digest of the text that answers, "": the file at the event's commit."""
+    """Let a workflow answer the repository's events. text: digest of the text that answers, "": the file at the event's commit.
+
+    scheduled: whether it may have a schedule, so that the repository's is read again.
+    """
 
     repository: UUID
     workflow: UUID
     path: str
     name: str
     text: str = ""
+    scheduled: bool = False
 
 
 class UnlistWorkflow(msgspec.Struct, frozen=True, gc=False):

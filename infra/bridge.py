@@ -40,6 +40,7 @@ STREAM_TYPES = {
     "domain.repository": "repository",
     "domain.workflow_file": "workflow",
     "domain.delivery": "delivery",
+    "domain.schedule": "schedule",
     "domain.audit": "audit",
 }
 MSG_ID = Header.MSG_ID.value
@@ -146,7 +147,7 @@ def _token(name: str) -> str:
 
 
 def stream_type(event_type: str) -> str:
-    """What kind of stream holds such events: "job", "run", "runner", "repository", "workflow", "delivery", "audit" or "other"."""
+    """What kind of stream holds such events: one of STREAM_TYPES, or "other"."""
     shape, _ = REGISTER.get(event_type, (None, 0))
     if shape is None:
         return "other"

@@ -8,12 +8,13 @@ from projections.logs import LOGS
 from projections.queue import QUEUE
 from projections.repositories import REPOSITORIES
 from projections.runners import RUNNERS
+from projections.schedules import SCHEDULES
 from projections.status import STATUS
 from projections.table import View
 from projections.tokens import TOKENS
 
 VIEWS: dict[str, View] = {
-    view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES)
+    view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES, SCHEDULES)
 }
 
 SHOWING = (STATUS.name, QUEUE.name, DEADLINES.name)

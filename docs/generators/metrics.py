@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.metrics.registry import REGISTRY, SOURCES, Metric
 
 TARGET = Path(__file__).parent.parent / "reference" / "metrics.md"
-VALUES_SHOWN = 10
+VALUES_SHOWN = 12
 
 HEAD = """\
 # Metrics

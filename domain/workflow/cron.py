@@ -1,6 +1,6 @@
 """Whether a `schedule` line is one that GitHub accepts: five fields of POSIX cron, with names of months and days.
 
-When it fires is domain/schedule.py's. Nicknames such as @daily, seconds and `L`, `W`, `#`, `?` are not GitHub's.
+When it fires is domain/cron_times.py's. Nicknames such as @daily, seconds and `L`, `W`, `#`, `?` are not GitHub's.
 """
 
 from itertools import pairwise

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from commands.answering import Answering, Away, Gone, request_of
-from commands.handle import Origin
+from commands.answering import Answering, Away, Gone, about, request_of
+from commands.handle import Origin, Outcome
 from commands.trigger import TriggerRequest, trigger
 from domain import ids
 from domain.envelope import Recorded
@@ -25,6 +25,7 @@ from domain.repository_commands import (
     RemoveWorkflow,
     SetWorkflowEnabled,
 )
+from domain.schedule import RequestScheduleRead
 from domain.webhooks.incoming import Incoming
 from domain.webhooks.shape import branch
 from domain.workflow import reader
@@ -121,8 +122,14 @@ class Repositories:
             return _added(repository, before[-1].position, REPLAYED)
         register = RegisterRepository(repository, body.full_name, body.provider, body.clone_url, body.default_branch)
         changes = (ChangeRepository(repository, new_secret=True),) if self._keep(repository, body.webhook_secret) else ()
-        done = await self._handler.handle_all((register, *changes), origin)
-        return _added(repository, done[-1].position)
+        read = RequestScheduleRead(ids.schedule_id(repository), repository)
+        done = await self._handler.handle_all((register, *changes, read), origin)
+        return _added(repository, await self._told(done[0], repository))
+
+    async def _told(self, outcome: Outcome, repository: UUID, *others: UUID) -> int:
+        """The position of the last event about these streams, which a repetition finds too; where there is none, the repository's last."""
+        told = [event.position for event in outcome.events if event.stream in (repository, *others)]
+        return told[-1] if told else await self._handler.position(repository, outcome.state.version)
 
     async def _led_to(self, repository: UUID, origin: Origin) -> tuple[Recorded, ...]:
         """What a request under this key did to the repository before. One that changed nothing left nothing, and is done again."""
@@ -163,12 +170,13 @@ class Repositories:
     async def add_workflow(self, request: Request, body: AddWorkflow) -> Reply:
         """List a workflow, with its text or without; the repository is made if new."""
         check_path(body.path)
-        name, text = body.path, ""
+        name, text, scheduled = body.path, "", True
         if body.yaml is not None:
             workflow_ast, found = reader.read(body.path, body.yaml, None, reader.released(self._untrusted_values))
             if workflow_ast is None:
                 raise invalid(errors(found), f"in {body.path}; it was not listed")
             name, text = workflow_ast.name or body.path, await self._blobs.put(body.yaml.encode())
+            scheduled = "schedule" in workflow_ast.on
         repository, register = await self._repository(request.identity.tenant, body.repository)
         workflow = ids.workflow_id(request.identity.tenant, repository, body.path)
         origin = self._orders.command_origin(request)
@@ -177,11 +185,11 @@ class Repositories:
                 raise reused("listed a workflow")
             told = await self._handler.led_to(workflow, *(event.id for event in before))
             return _listed(AddedWorkflow(workflow, repository, body.path, (before + told)[-1].position), REPLAYED)
-        commands = (*register, ListWorkflow(repository, workflow, body.path, name, text))
+        commands = (*register, ListWorkflow(repository, workflow, body.path, name, text, scheduled))
         done = await self._handler.handle_all(commands, origin)
         if done[-1].refusal is not None:
             raise await self._orders.refused(request, "ListWorkflow", str(repository), done[-1].refusal)
-        return _listed(AddedWorkflow(workflow, repository, body.path, done[-1].position))
+        return _listed(AddedWorkflow(workflow, repository, body.path, await self._told(done[-1], repository, workflow)))
 
     async def change_workflow(self, request: Request, body: ChangeWorkflow) -> Reply:
         """Switch a workflow on or off; what already runs goes on."""
@@ -202,9 +210,7 @@ class Repositories:
         facts = repository.registered
         ref = branch(body.ref or facts.default_branch)
         check_branch(body.ref or facts.default_branch, "/ref")
-        owner, _, name = facts.full_name.rpartition("/")
-        about = {"name": name, "full_name": facts.full_name, "owner": {"login": owner}, "default_branch": facts.default_branch}
-        payload = {"ref": ref, "inputs": body.inputs, "workflow": workflow.path, "repository": about}
+        payload = {"ref": ref, "inputs": body.inputs, "workflow": workflow.path, "repository": about(facts)}
         event = Incoming(event="workflow_dispatch", repository=facts.full_name, ref=ref, payload=payload, inputs=body.inputs)
         trigger_request = await self._request(workflow, repository, event)
         key = idempotency_key(request)

@@ -1,9 +1,12 @@
 """Plans in words: which jobs would run in which order, and which workflows would not and why."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from domain import schedule
+from domain.cron_times import next_time
 from domain.workflow import matrix as matrices
 from domain.workflow.diagnostics import as_json as diagnostic_json
 from gateway.cli import planning, render
@@ -77,6 +80,7 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
                 "sha": plan.request.sha,
                 "repository": plan.request.repository.full_name,
                 "jobs": jobs,
+                "schedule": _times(plan),
                 "not_triggered": list(plan.rejected.values()),
                 "diagnostics": [diagnostic_json(each) for each in plan.diagnostics],
             }
@@ -88,6 +92,10 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
     click.echo(f"{request.event} on {request.ref} of {request.repository.full_name} at {render.short_sha(request.sha)} ({what})")
     for path in plan.chosen:
         click.echo(f"\n{path}")
+        for entry in _times(plan):
+            if entry["workflow"] == path:
+                when = f"next {entry['next_at']:%Y-%m-%d %H:%M} UTC" if entry["next_at"] else "never"
+                click.echo(f"  at {entry['cron']}  {entry['timezone']}  {when}")
         for job in jobs:
             if job["workflow"] == path:
                 parts = [f"  {job['stage']}  {job['job']}", f"calls {job['uses']}" if job["uses"] else f"on {', '.join(job['runs_on'])}"]
@@ -101,6 +109,22 @@ def show_plan(plan: planning.Plan, *, as_json: bool) -> None:
             click.echo(f"  {path}: {unstarted.reason}")
     for each in plan.diagnostics:
         click.echo(each.one_line(), err=True)
+
+
+def _times(plan: planning.Plan) -> list[Json]:
+    """The entries that a schedule would start, each with its next time."""
+    if plan.request.event != "schedule":
+        return []
+    entries = (entry for path, workflow in plan.chosen.items() for entry in schedule.entries_in(path, workflow.on))
+    return [
+        {
+            "workflow": each.workflow,
+            "cron": each.cron,
+            "timezone": each.timezone,
+            "next_at": next_time(each.cron, each.timezone, datetime.now(UTC)),
+        }
+        for each in entries
+    ]
 
 
 def _matrix(job: Json) -> str:

@@ -84,6 +84,7 @@ LOADED = (
     "commands.deliveries",
     "commands.reactor",
     "commands.reconciler",
+    "commands.schedules",
     "gateway.acquire",
     "gateway.agents",
     "gateway.api.commands",

@@ -75,11 +75,16 @@ def reconciler(parts: Parts) -> None:
     from commands.deliveries import Deliveries
     from commands.reactor import Reactor
     from commands.reconciler import Reconciler
+    from commands.schedules import Schedules
     from infra.attendance import attended
     from projections.deadlines import PostgresDeadlines
+    from projections.schedules import PostgresSchedules
 
     parts.agents.keep("reactor", Reactor(parts.handler, parts.store, parts.feed).run)
-    parts.agents.keep("deliveries", Deliveries(parts.handler, parts.store, parts.feed, parts.clock, answering(parts)).run)
+    answers = answering(parts)
+    parts.agents.keep("deliveries", Deliveries(parts.handler, parts.store, parts.feed, parts.clock, answers).run)
+    schedules = PostgresSchedules(parts.connections)
+    parts.agents.keep("schedules", Schedules(parts.handler, parts.blobs, schedules, parts.clock, answers).run)
     deadlines = PostgresDeadlines(parts.connections)
     lease = parts.settings.lease_ttl_seconds
     times = Reconciler(parts.handler, deadlines, parts.clock, lease, lambda: attended(parts.connections))

@@ -60,6 +60,7 @@ REFUSALS = (
     "token_over",
     "bad_token",
     "idempotency_key_reused",
+    "schedule_not_found",
 )
 STATES = (
     "job queued",

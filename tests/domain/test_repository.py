@@ -16,6 +16,7 @@ from domain.repository_commands import (
     SetWorkflowEnabled,
     UnlistWorkflow,
 )
+from domain.schedule import RequestScheduleRead
 
 REPOSITORY = ids.repository_id("default", "github", "acme/pay")
 WORKFLOW = ids.workflow_id("default", REPOSITORY, "ci.yml")
@@ -23,6 +24,7 @@ REGISTERED = repository.RepositoryRegistered("acme/pay", "github", "https://forg
 REGISTER = RegisterRepository(REPOSITORY, "acme/pay", "github", "https://forge/acme/pay.git")
 LISTED = repository.WorkflowListed(WORKFLOW, "ci.yml", "t1")
 LIST = ListWorkflow(REPOSITORY, WORKFLOW, "ci.yml", "CI", "t1")
+READ = RequestScheduleRead(ids.schedule_id(REPOSITORY), REPOSITORY)
 KNOWN = workflow_file.WorkflowRegistered(REPOSITORY, "ci.yml", "CI", "t1")
 TEXT = workflow_file.WorkflowTextSet("t1")
 
@@ -56,11 +58,11 @@ def test_a_repository_is_registered_once() -> None:
 
 
 def test_a_change_says_only_what_changes() -> None:
-    """URL, retry and secret in one commit; a field that is None or the same gives nothing."""
+    """URL, retry and secret in one commit; a field that is None or the same gives nothing. Another URL has the schedule read again."""
     moved = repository.RepositoryRegistered("acme/pay", "github", "https://other/acme/pay.git")
     change = ChangeRepository(REPOSITORY, "max=2", "https://other/acme/pay.git", "main", new_secret=True)
     events = (moved, repository.RepositorySettingsChanged("max=2"), repository.WebhookSecretSet(1))
-    assert decided((REGISTERED,), change) == Decision(events)
+    assert decided((REGISTERED,), change) == Decision(events, (READ,))
     assert decided((REGISTERED, *events), ChangeRepository(REPOSITORY, "max=2")) == REPEAT
     again = decided((REGISTERED, *events), ChangeRepository(REPOSITORY, new_secret=True))
     assert again == Decision((repository.WebhookSecretSet(2),))
@@ -71,6 +73,8 @@ def test_a_listed_workflow_is_told_to_its_own_stream() -> None:
     register = RegisterWorkflow(WORKFLOW, REPOSITORY, "ci.yml", "CI", "t1")
     assert decided((REGISTERED,), LIST) == Decision((LISTED,), (register,))
     assert decided((REGISTERED, LISTED), LIST) == Decision((), (register,))
+    scheduled = ListWorkflow(REPOSITORY, WORKFLOW, "ci.yml", "CI", "t1", scheduled=True)
+    assert decided((REGISTERED, LISTED), scheduled) == Decision((), (register, READ))
     assert answered((), register) == Decision((KNOWN, TEXT))
     assert answered((KNOWN, TEXT), register) == REPEAT
     file_again = RegisterWorkflow(WORKFLOW, REPOSITORY, "ci.yml", "ci.yml")

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
-from domain import ids, reactions
+from domain import ids, reactions, schedule
 from domain import repository_commands as asked
 from domain.delivery import AnswerDelivery, DeferDelivery, IgnoreDelivery, ReceiveWebhook, WebhookReceived
 from domain.envelope import Recorded
@@ -311,6 +311,25 @@ class World:
                     runs = (self.triggered("short", f"webhook{key}"),) if self.draw(2) else ()
                     self.send(AnswerDelivery(delivery, runs, ()))
 
+    def schedules(self) -> None:
+        """A schedule is read, advanced in time or late, also by two; a workflow is switched off meanwhile; or there is none."""
+        repository = ids.repository_id("default", "local", self.pick(("acme/pay", "acme/pay", "acme/other")))
+        stream = ids.schedule_id(repository)
+        for _ in range(3):
+            known: schedule.Schedule | None = drive(self.handler.latest(stream, "schedule"))
+            if self.draw(4) == 0:
+                self.send(schedule.RequestScheduleRead(stream, repository))
+                continue
+            now = self.clock.advance(self.pick((30, 400, 4000)))
+            firing, passed = schedule.due(known, now) if known is not None else ([], [])
+            keys = [(entry, at, schedule.trigger_key(repository, entry, at)) for entry, at in firing]
+            runs = tuple(schedule.Firing(entry, at, self.triggered(entry.workflow, key)) for entry, at, key in keys)
+            entries = self.pick(((), ENTRIES[:1], ENTRIES, ENTRIES))
+            version = known.version if known is not None else 0
+            command = schedule.AdvanceSchedule(stream, version, now, "0" * 40, entries, runs, tuple(passed))
+            for _ in range(1 + self.draw(2)):
+                self.send(command)
+
     def runner(self) -> None:
         """Runners register, come, go, pause; one is unknown."""
         for _ in range(4):
@@ -502,6 +521,8 @@ class World:
         return check(self.log)
 
 
+ENTRIES = (schedule.Entry("short", "*/5 * * * *"), schedule.Entry("short", "7,37 * * * *", "Europe/Berlin"))
+
 ACTIONS = (
     *("acquire",) * 6,
     *("work",) * 14,
@@ -516,10 +537,11 @@ ACTIONS = (
     "stranger",
     "switch",
     "listing",
-    "deliver",
+    *("deliver",) * 2,
+    "schedules",
     "runner",
     "runner",
-    "joins",
+    *("joins",) * 2,
     "access",
     "refused",
     "again",

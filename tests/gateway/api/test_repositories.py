@@ -167,7 +167,7 @@ async def test_a_key_names_one_body_for_ever(gateway: Gateway) -> None:
     listing = {"repository": "gitea:acme/pay", "path": PATH, "yaml": YAML}
     listed = await gateway.request("POST", "/api/v1/workflows", listing, Idempotency_Key="k")
     assert (await gateway.request("POST", "/api/v1/workflows", listing | {"yaml": PUSHED})).status == 201
-    head = await gateway.store.head()
+    said = await events_of_requests(gateway)
     for path, body, answered in (("repositories", REPOSITORY | own, first), ("workflows", listing, listed)):
         again = await gateway.request("POST", f"/api/v1/{path}", body, Idempotency_Key="k")
         assert (again.status, again.json, again.headers["Idempotency-Replayed"]) == (201, answered.json, "true")
@@ -181,5 +181,11 @@ async def test_a_key_names_one_body_for_ever(gateway: Gateway) -> None:
     ):
         refused = await gateway.request("POST", f"/api/v1/{path}", body, Idempotency_Key="k")
         assert (refused.status, refused.json["code"]) == (422, "idempotency_key_reused"), body
-    assert await gateway.store.head() == head
+    assert await events_of_requests(gateway) == said
     assert (await gateway.request("POST", "/api/v1/repositories", REPOSITORY | own | moved, Idempotency_Key="other")).status == 201
+
+
+async def events_of_requests(gateway: Gateway) -> list[int]:
+    """The positions of all events but those of the agent of schedules, which reads what a request has it read when it can."""
+    page = await gateway.store.read(0)
+    return [event.position for event in page.events if event.type != "ScheduleAdvanced"] if page else []

@@ -78,6 +78,26 @@ def test_the_list_names_every_job_of_every_file(ledgermill, repository):
     assert [line.split()[:2] for line in said.out.splitlines()[1:]] == [["0", "lint"], ["1", "test"], ["2", "deploy"], ["0", "night"]]
 
 
+def test_a_schedule_is_planned_with_its_entries_and_their_next_times(ledgermill, repository):
+    """Each entry of what would start, in its zone; 31 February never comes."""
+    entries = "[{cron: '30 5 1 1 *', timezone: Europe/Berlin}, {cron: '0 0 31 2 *'}]"
+    workflow(
+        repository, f"on: {{schedule: {entries}}}\njobs: {{night: {{runs-on: ubuntu-latest, steps: [{{run: sleep 1}}]}}}}\n", "night.yml"
+    )
+    said = ledgermill("plan", "schedule", "-C", str(repository))
+    assert said.code == 0
+    shown = said.out.splitlines()
+    assert shown[2] == ".github/workflows/night.yml"
+    assert re.fullmatch(r"  at 30 5 1 1 \*  Europe/Berlin  next \d{4}-01-01 04:30 UTC", shown[3])
+    assert shown[4:6] == ["  at 0 0 31 2 *  UTC  never", "  0  night  on ubuntu-latest"]
+    assert ".github/workflows/ci.yml: the workflow does not listen to schedule; it listens to push" in said.out
+    found = ledgermill("plan", "schedule", "-C", str(repository), "--json").json()["schedule"]
+    assert [(each["cron"], each["timezone"], each["next_at"] is None) for each in found] == [
+        ("30 5 1 1 *", "Europe/Berlin", False),
+        ("0 0 31 2 *", "UTC", True),
+    ]
+
+
 def test_a_job_is_planned_with_what_it_needs(ledgermill, repository):
     """`-j test` brings lint, and nothing that comes after."""
     said = ledgermill("run", "-n", "-j", "test", "-C", str(repository), "--json")
