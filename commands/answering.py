@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from commands.elsewhere import Library, Lookup
 from commands.handle import Handler
-from commands.trigger import DefaultBranch, Match, RepositoryFacts, TriggerRequest, WorkflowFile, read_workflow, select, triggered_by
+from commands.trigger import DefaultBranch, Match, RepositoryFacts, TriggerRequest, WorkflowFile, read_workflow, selected, triggered_by
 from domain import ids
 from domain.delivery import AnswerDelivery, Delivery, IgnoreDelivery, Unstarted
 from domain.ports import Blobs
@@ -51,13 +52,20 @@ class Commits(Protocol):
 
 
 class Answering:
-    """Finds answers. untrusted_values: see commands.trigger.select."""
+    """Finds answers. untrusted_values: see commands.trigger.select; library: see commands.trigger.trigger."""
 
-    def __init__(self, handler: Handler, blobs: Blobs, commits: Commits, *, untrusted_values: str = "warn") -> None:
+    def __init__(
+        self, handler: Handler, blobs: Blobs, commits: Commits, *, untrusted_values: str = "warn", library: Library | None = None
+    ) -> None:
         self._handler = handler
         self._blobs = blobs
         self._commits = commits
         self._untrusted_values = untrusted_values
+        self._library = library
+
+    def lookup(self, tenant: str) -> Lookup:
+        """For the workflows of other repositories that the files of one event call."""
+        return Lookup(self._library, tenant)
 
     async def answer(self, delivery: UUID, tenant: str, state: Delivery) -> AnswerDelivery | IgnoreDelivery:
         """The command that ends the delivery. Raises Away, StoreUnavailable, StreamUnreadable."""
@@ -69,6 +77,7 @@ class Answering:
         repository: Repository | None = await self._handler.latest(facts.repository, "repository") if facts.repository else None
         if facts.repository is None or repository is None or repository.removed:
             return IgnoreDelivery(delivery, f"the repository {facts.repository_name} is not registered any more")
+        lookup = self.lookup(tenant)
         runs: list[TriggerRun] = []
         unstarted: list[Unstarted] = []
         schedules: list[RequestScheduleRead] = []
@@ -80,12 +89,19 @@ class Answering:
                 continue
             schedules += await self._outdated(facts.repository, repository, event, commit)
             request = request_of(repository, event, commit)
-            matches, rejected = await self.verdicts(partial(ids.workflow_id, tenant, facts.repository), request)
+            matches, rejected = await self.verdicts(partial(ids.workflow_id, tenant, facts.repository), request, lookup)
             unstarted += rejected
             if matches:
                 key = f"webhook|{delivery}|{event.event}"
                 runs += await triggered_by(
-                    self._blobs, request, matches, key=key, tenant=tenant, repository=facts.repository, retry=repository.retry
+                    self._blobs,
+                    request,
+                    matches,
+                    key=key,
+                    tenant=tenant,
+                    repository=facts.repository,
+                    retry=repository.retry,
+                    lookup=lookup,
                 )
         if not runs and not unstarted:
             return IgnoreDelivery(delivery, f"the repository {facts.repository_name} has no workflows there")
@@ -101,23 +117,25 @@ class Answering:
         files = (*listed, *(file for file in commit.files if file.path not in texts))
         return msgspec.structs.replace(commit, files=files)
 
-    async def verdicts(self, workflow: Callable[[str], UUID], request: TriggerRequest) -> tuple[list[Match], list[Unstarted]]:
+    async def verdicts(
+        self, workflow: Callable[[str], UUID], request: TriggerRequest, lookup: Lookup
+    ) -> tuple[list[Match], list[Unstarted]]:
         """Each file's own verdict on an event. workflow: a path to the workflow's stream."""
         matches: list[Match] = []
         unstarted = []
         for file in request.workflows:
             alone = msgspec.structs.replace(request, workflows=(file,), called=request.workflows)
-            found, rejected, diagnostics = select(alone, self._untrusted_values)
-            broken = errors(diagnostics)
+            found = await selected(alone, self._untrusted_values, lookup)
+            broken = errors(found.diagnostics)
             if broken:
                 first = broken[0]
                 unstarted.append(Unstarted(file.path, request.event, "invalid", f"{first.line}:{first.column}: {first.message}"))
-            elif rejected:
-                unstarted.append(Unstarted(file.path, request.event, rejected[0].filter, rejected[0].reason))
+            elif found.rejected:
+                unstarted.append(Unstarted(file.path, request.event, found.rejected[0].filter, found.rejected[0].reason))
             elif await self._disabled(workflow(file.path)):
                 unstarted.append(Unstarted(file.path, request.event, "disabled", f"workflow {file.path} is disabled"))
             else:
-                matches += found
+                matches += found.matches
         return matches, unstarted
 
     async def _outdated(self, identity: UUID, repository: Repository, event: Incoming, commit: Commit) -> tuple[RequestScheduleRead, ...]:

@@ -136,7 +136,8 @@ class Schedules:
         entry, at = time
         own = tuple(file for file in commit.files if file.path == entry.workflow)
         request = msgspec.structs.replace(request_of(repository, event, commit), workflows=own, called=commit.files)
-        matches, rejected = await self._answering.verdicts(partial(ids.workflow_id, state.tenant, state.repository), request)
+        lookup = self._answering.lookup(state.tenant)
+        matches, rejected = await self._answering.verdicts(partial(ids.workflow_id, state.tenant, state.repository), request, lookup)
         if not matches:
             return PassedTime(entry, at, rejected[0].filter, rejected[0].reason)
         (run,) = await triggered_by(
@@ -147,5 +148,6 @@ class Schedules:
             tenant=state.tenant,
             repository=state.repository,
             retry=repository.retry,
+            lookup=lookup,
         )
         return run

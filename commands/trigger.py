@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from commands.elsewhere import Library, Lookup
 from commands.handle import Handler, Origin
 from domain import ids
 from domain.ports import Blobs
@@ -24,7 +25,8 @@ from domain.run.events import Follower
 from domain.run.state import Run
 from domain.workflow import dispatch, reader, triggers
 from domain.workflow.diagnostics import Diagnostic, errors
-from domain.workflow.gather import gather
+from domain.workflow.elsewhere import Elsewhere
+from domain.workflow.gather import NOTHING, gather
 from domain.workflow.model import Workflow
 
 _PLANNED_VERSION = 2
@@ -139,37 +141,68 @@ class Match(msgspec.Struct, frozen=True):
     inputs: dict[str, Any]
 
 
+class Selection(msgspec.Struct, frozen=True):
+    """Which workflows an event starts, which not and why, and what is wrong with the files.
+
+    wanted: references of workflows of other repositories that have to be looked up first.
+    """
+
+    matches: list[Match]
+    rejected: list[NotTriggered]
+    diagnostics: list[Diagnostic]
+    wanted: tuple[str, ...] = ()
+
+
 async def trigger(
-    handler: Handler, blobs: Blobs, request: TriggerRequest, key: str, origin: Origin, *, untrusted_values: str = "warn"
+    handler: Handler,
+    blobs: Blobs,
+    request: TriggerRequest,
+    key: str,
+    origin: Origin,
+    *,
+    untrusted_values: str = "warn",
+    library: Library | None = None,
 ) -> TriggerOutcome:
     """Start the runs of an event. Raises StoreUnavailable; then nothing was acknowledged and it may be sent again.
 
     key: identifies the event within the tenant (Idempotency-Key with its scope, or a delivery id); one run a workflow comes
-    of it.
+    of it. library: where called workflows of other repositories are; None: such calls are refused.
     """
-    matches, rejected, diagnostics = select(request, untrusted_values)
-    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
-        return TriggerOutcome(diagnostics=tuple(diagnostics))
+    lookup = Lookup(library, origin.tenant)
+    selection = await selected(request, untrusted_values, lookup)
+    rejected, diagnostics = tuple(selection.rejected), tuple(selection.diagnostics)
+    if errors(diagnostics):
+        return TriggerOutcome(diagnostics=diagnostics)
     repository = request.repository
     repository_id = ids.repository_id(origin.tenant, repository.provider, repository.full_name)
     register = RegisterRepository(repository_id, repository.full_name, repository.provider, repository.clone_url, repository.default_branch)
     registered = await _registered(handler, register, origin)
     runs: list[TriggeredRun] = []
-    commands = await triggered_by(blobs, request, matches, key=key, tenant=origin.tenant, repository=repository_id, retry=registered.retry)
+    commands = await triggered_by(
+        blobs, request, selection.matches, key=key, tenant=origin.tenant, repository=repository_id, retry=registered.retry, lookup=lookup
+    )
     for command in commands:
         started = await _start(handler, command, origin)
         if isinstance(started, Refusal):
-            return TriggerOutcome(runs=tuple(runs), not_triggered=tuple(rejected), refusal=started)
+            return TriggerOutcome(runs=tuple(runs), not_triggered=rejected, refusal=started)
         runs.append(started)
-    return TriggerOutcome(tuple(runs), tuple(rejected), tuple(diagnostics))
+    return TriggerOutcome(tuple(runs), rejected, diagnostics)
 
 
 async def triggered_by(
-    blobs: Blobs, request: TriggerRequest, matches: Sequence[Match], *, key: str, tenant: str, repository: UUID, retry: str
+    blobs: Blobs,
+    request: TriggerRequest,
+    matches: Sequence[Match],
+    *,
+    key: str,
+    tenant: str,
+    repository: UUID,
+    retry: str,
+    lookup: Lookup,
 ) -> list[TriggerRun]:
     """The command for each match, with all that it names stored. key: see `trigger`; retry: the repository's policy."""
     payload = _ENCODER.encode(request.payload)
-    payload_digest, listeners = await asyncio.gather(blobs.put(payload), _listeners(blobs, request))
+    payload_digest, listeners = await asyncio.gather(blobs.put(payload), _listeners(blobs, request, lookup))
     default = request.default_branch
     commands = []
     for match in matches:
@@ -198,14 +231,25 @@ async def _registered(handler: Handler, command: RegisterRepository, origin: Ori
     return registered
 
 
-def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[list[Match], list[NotTriggered], list[Diagnostic]]:
-    """Which workflows the event starts, which not and why, and what is wrong with the files. Pure.
+async def selected(request: TriggerRequest, untrusted_values: str, lookup: Lookup) -> Selection:
+    """What `select` gives once all is known that the files call elsewhere. Nothing is looked up for files that are broken."""
+    while True:
+        found = select(request, untrusted_values, lookup.found)
+        if not found.wanted or errors(found.diagnostics):
+            return found
+        await lookup.look(found.wanted)
 
-    untrusted_values: "deny" refuses files that paste a payload's untrusted value into a script.
+
+def select(request: TriggerRequest, untrusted_values: str = "warn", elsewhere: Elsewhere = NOTHING) -> Selection:
+    """Which workflows the event starts. Pure.
+
+    untrusted_values: "deny" refuses files that paste a payload's untrusted value into a script. elsewhere: what is known of
+    called workflows of other repositories.
     """
     matches: list[Match] = []
     rejected: list[NotTriggered] = []
     diagnostics: list[Diagnostic] = []
+    wanted: list[str] = []
     texts = {file.path: file.text for file in (*request.called, *request.workflows)}
     for file in request.workflows:
         workflow, found = read_workflow(file.path, file.text, untrusted_values)
@@ -216,17 +260,20 @@ def select(request: TriggerRequest, untrusted_values: str = "warn") -> tuple[lis
         if not verdict.matched:
             rejected.append(NotTriggered(file.path, verdict.reason, verdict.filter or ""))
             continue
-        workflow, problems = gather(workflow, texts, reader.released(untrusted_values))
-        diagnostics.extend(problems)
+        options = {**reader.released(untrusted_values), "repository": request.repository.full_name}
+        gathered = gather(workflow, texts, options, elsewhere)
+        workflow = gathered.workflow
+        diagnostics.extend(gathered.found)
+        wanted.extend(gathered.wanted)
         inputs: dict[str, Any] = {}
         if request.event == "workflow_dispatch":
             inputs, wrong = dispatch.dispatch_inputs(workflow, request.inputs)
             diagnostics.extend(wrong)
         matches.append(Match(file, workflow, inputs))
-    return matches, rejected, diagnostics
+    return Selection(matches, rejected, diagnostics, tuple(dict.fromkeys(wanted)))
 
 
-async def _listeners(blobs: Blobs, request: TriggerRequest) -> list[tuple[Follower, Workflow]]:
+async def _listeners(blobs: Blobs, request: TriggerRequest, lookup: Lookup) -> list[tuple[Follower, Workflow]]:
     """The files that listen to other runs and can run; what is wrong with others is no error here."""
     found = []
     default = request.default_branch
@@ -238,10 +285,14 @@ async def _listeners(blobs: Blobs, request: TriggerRequest) -> list[tuple[Follow
         workflow, _ = reader.read(file.path, file.text)
         if workflow is None or followers.EVENT not in workflow.on:
             continue
-        workflow, problems = gather(workflow, texts)
-        if not errors(problems):
-            plan, source = await asyncio.gather(blobs.put(_ENCODER.encode(workflow)), blobs.put(file.text.encode()))
-            found.append((Follower(file.path, source, plan), workflow))
+        gathered = gather(workflow, texts, elsewhere=lookup.found)
+        while gathered.wanted and not errors(gathered.found):
+            await lookup.look(gathered.wanted)
+            gathered = gather(workflow, texts, elsewhere=lookup.found)
+        if not errors(gathered.found):
+            whole = gathered.workflow
+            plan, source = await asyncio.gather(blobs.put(_ENCODER.encode(whole)), blobs.put(file.text.encode()))
+            found.append((Follower(file.path, source, plan), whole))
     return found
 
 

@@ -51,8 +51,8 @@ class Mirrors:
 
     def _read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
         facts = state.registered
-        with self._held(repository) as mirror:
-            source = _Source(mirror, facts.clone_url, local=facts.provider == "local")
+        with self.held(repository) as mirror:
+            source = Source(mirror, facts.clone_url, local=facts.provider == "local")
             sha = source.commit(event.sha if event.sha != NO_COMMIT else "", event.ref)
             files = _files(mirror, sha)
             changed = event.changed_paths
@@ -62,7 +62,7 @@ class Mirrors:
             return Commit(sha, files, changed, None if event.ref == default else source.default_branch(default))
 
     @contextmanager
-    def _held(self, repository: UUID) -> Iterator[Path]:
+    def held(self, repository: UUID) -> Iterator[Path]:
         """The mirror, made on first use; no other fetch works on it meanwhile."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         mirror = self.path(repository)
@@ -80,7 +80,7 @@ class Mirrors:
             yield mirror
 
 
-class _Source:
+class Source:
     """A mirror and where it is fetched from. local: the URL may be a path of this machine."""
 
     def __init__(self, mirror: Path, url: str, *, local: bool) -> None:

@@ -45,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, _says("The secret of webhooks of repositories without one of their own; two, with a blank between, during a rotation.")
     ] = None
     pg_bin: Annotated[Path | None, _says("The directory with initdb and postgres for the embedded server.")] = None
+    actions_from: Annotated[
+        Path | None, _says("A directory of clones, `owner/repository` each: called workflows of others come from there first.")
+    ] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
 
 

@@ -9,6 +9,7 @@ from domain.run.state import Node, Run
 from domain.workflow import calls, contexts
 from domain.workflow.evaluation import Evaluator, PlanError
 from domain.workflow.model import Workflow
+from domain.workflow.references import same_owner
 from domain.workflow.values import to_text
 
 INHERIT = "inherit"
@@ -61,7 +62,8 @@ def needs_context(run: Run, needs: tuple[str, ...]) -> dict[str, Any]:
 def secrets_context(run: Run, sources: Sources, key: str, held: Mapping[str, str]) -> dict[str, str]:
     """The `secrets` of a node: of a called workflow exactly what its callers hand on, and the run's own token.
 
-    held: the secrets of the run itself. A value that cannot be told is the empty text, as a secret that is not set.
+    held: the secrets of the run itself, which only workflows of the same owner inherit. A value that cannot be told is the
+    empty text, as a secret that is not set.
     """
     prefix = calls.prefix_of(key)
     if not prefix:
@@ -69,16 +71,16 @@ def secrets_context(run: Run, sources: Sources, key: str, held: Mapping[str, str
     caller = calls.caller_of(prefix)
     node = run.nodes[caller]
     outer = secrets_context(run, sources, caller, held)
-    _, job = calls.definition(sources.workflow, caller)
+    scope, job = calls.definition(sources.workflow, caller)
+    own = {name: value for name, value in outer.items() if name.upper() == TOKEN}
     if job.secrets == INHERIT:
-        return outer
+        return outer if same_owner(scope.path, job.uses or "", run.facts.repository_name) else own
     prefixes = list(node.calls)
     total, limit = len(prefixes), node.max_parallel or None
     strategy = contexts.strategy(fail_fast=node.fail_fast, index=prefixes.index(prefix), total=total, max_parallel=limit)
     known = {**planning_contexts(run, node, sources.payload), "secrets": outer}
     evaluator = Evaluator(known).within(node.calls[prefix].planned.matrix, strategy)
     given = job.secrets if isinstance(job.secrets, dict) else {}
-    own = {name: value for name, value in outer.items() if name.upper() == TOKEN}
     return own | {name: _secret(evaluator, written) for name, written in given.items()}
 
 

@@ -63,9 +63,10 @@ EXPLANATIONS: dict[str, str] = {
     "WF106": "The value must evaluate to true or false.",
     "WF107": "A concurrency group must have a name once it is evaluated; and `queue: max` keeps those that wait, so it cannot be"
     " combined with cancel-in-progress.",
+    "WF108": "A workflow of another repository is fixed at a commit when the run is planned: the repository must be at hand, and"
+    " the ref (a tag, a branch or a commit's full SHA) and the file must be in it.",
     "WF201": "Containers and services are not run yet.",
     "WF202": "Of all actions only actions/checkout is run yet; other steps need `run`.",
-    "WF203": "Called workflows of other repositories are not run yet.",
     "WF301": "The workflow does not declare this input.",
     "WF302": "The workflow requires this input and it was not given.",
     "WF303": "The input was given a value that its type does not allow.",

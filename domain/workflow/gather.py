@@ -1,49 +1,69 @@
 """From the files of a commit to a workflow with all that it calls: what a run stores as its plan."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from domain.workflow import reader, support
 from domain.workflow.diagnostics import Diagnostic, errors
+from domain.workflow.elsewhere import Elsewhere, Fetched, fixed, texts_of, with_commits
 from domain.workflow.model import Workflow
 from domain.workflow.references import LOCAL, file_of
 
+NOTHING: Final[Elsewhere] = {}
 
-def gather(workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, Any] | None = None) -> tuple[Workflow, list[Diagnostic]]:
-    """The workflow with the files that it calls, at any depth, and what keeps it from running.
 
-    texts: the repository's workflow files by path, with that of the workflow itself.
+class Gathered(msgspec.Struct, frozen=True):
+    """A workflow with the files that it calls, at any depth. found: what keeps it from running.
+
+    wanted: references of other repositories that nothing is known of; as long as there are some, it cannot run.
     """
-    found = support.unsupported(workflow)
-    broken: list[Diagnostic] = []
+
+    workflow: Workflow
+    found: list[Diagnostic]
+    wanted: tuple[str, ...] = ()
+
+
+def gather(
+    workflow: Workflow, texts: Mapping[str, str], options: Mapping[str, Any] | None = None, elsewhere: Elsewhere = NOTHING
+) -> Gathered:
+    """Take in all that the workflow calls.
+
+    texts: the repository's workflow files by path, with that of the workflow itself. elsewhere: files of other repositories.
+    """
+    rules = options or reader.released()
+    known = with_commits(elsewhere)
+    at_hand = {prefix + path: text for path, text in texts.items() for prefix in LOCAL}
+    at_hand |= {reference: each.text for reference, each in known.items() if isinstance(each, Fetched)}
+    root = fixed(workflow, "", known)
+    found, broken, wanted = [*support.unsupported(workflow), *root.found], list(root.found), list(root.wanted)
     called: dict[str, Workflow] = {}
-    pending = _references(workflow)
+    pending = _references(root.workflow)
     while pending:
         reference = pending.pop()
-        text = texts.get(file_of(reference))
+        text = at_hand.get(reference)
         if reference in called or text is None:
             continue
-        read, problems = reader.read(file_of(reference), text, options=options)
+        read, problems = reader.read(file_of(reference) if reference.startswith(LOCAL) else reference, text, options=rules)
         broken.extend(problems)
+        found.extend(problems)
         if read is not None:
-            called[reference] = read
-            found.extend(support.unsupported(read))
-            pending.extend(_references(read))
-    found.extend(broken)
-    if not _references(workflow) or errors(broken) or any(map(_calls_elsewhere, (workflow, *called.values()))):
-        return workflow, found
+            own = fixed(read, reference, known)
+            called[reference] = own.workflow
+            found.extend([*support.unsupported(read), *own.found])
+            broken.extend(own.found)
+            wanted.extend(own.wanted)
+            pending.extend(_references(own.workflow))
+    if not (called or _references(root.workflow)) or errors(broken):
+        return Gathered(workflow, found, tuple(dict.fromkeys(wanted)))
     # Only now, when every file is at hand and can be read: whether the calls fit what they call, and no circle.
-    files = {prefix + path: text for path, text in texts.items() for prefix in LOCAL}
-    _, misfits = reader.read(workflow.path, texts[workflow.path], files, options)
+    files = at_hand | texts_of(known)
+    _, misfits = reader.read(workflow.path, texts[workflow.path], files, {**rules, "unknown-repositories": bool(wanted)})
     found.extend(errors(misfits))
-    return replace(workflow, called=dict(sorted(called.items()))), found
-
-
-def _calls_elsewhere(workflow: Workflow) -> bool:
-    return any(job.uses is not None and not job.uses.startswith(LOCAL) for job in workflow.jobs.values())
+    return Gathered(replace(root.workflow, called=dict(sorted(called.items()))), found, tuple(dict.fromkeys(wanted)))
 
 
 def _references(workflow: Workflow) -> list[str]:
-    return [job.uses for job in workflow.jobs.values() if job.uses is not None and job.uses.startswith(LOCAL)]
+    return [job.uses for job in workflow.jobs.values() if job.uses is not None]

@@ -35,7 +35,8 @@ def read(
     options: limits and features as GitHub's parser names them (`max-file-size`, `max-depth`, `max-job-limit`,
     `permissions-policy`, `experimental-features`, ...); None: everything that GitHub has released. `untrusted-values`:
     "deny" makes an error of a script into which a payload's value is pasted, else a warning. `server-rules`: make errors
-    of what only GitHub's server refuses, its parser does not (WF053, WF404). Returns the workflow
+    of what only GitHub's server refuses, its parser does not (WF053, WF404). `unknown-repositories`: calls of other
+    repositories that are not among the files are no errors. `repository`: the full name of the file's. Returns the workflow
     (None when there is an error) and all findings, warnings too, in the order of the file.
     """
     options_ = options or {}

@@ -12,6 +12,7 @@ from domain.workflow.fields import Fields
 from domain.workflow.model import Job, Workflow
 from domain.workflow.nodes import Kind, Node
 from domain.workflow.permissions import Granted, excess, granted, initial, requested
+from domain.workflow.references import remote, same_owner, within
 from domain.workflow.suggest import did_you_mean
 from domain.workflow.validator import Validator
 from domain.workflow.values import to_text
@@ -32,6 +33,8 @@ class CallChecker:
         self._nesting_max = int(options.get("max-nested-reusable-workflows-depth", NESTING_MAX))
         self._jobs_max = int(options.get("max-job-limit", 0))
         self._policy = str(options.get("permissions-policy", ""))
+        self._unknown_repositories = bool(options.get("unknown-repositories"))
+        self._repository = str(options.get("repository", ""))
         self._jobs = 0
 
     def check(self, workflow: Workflow, root: Node) -> None:
@@ -53,9 +56,10 @@ class CallChecker:
 
     def _call(self, job: Job, key: Node, fields: Fields, checked: Validator, *, held: Granted, chain: tuple[str, ...]) -> None:
         node = fields.node("uses")
-        reference = job.uses
         assert node is not None  # noqa: S101 - the job has it
-        assert reference is not None  # noqa: S101 - the job has it
+        assert job.uses is not None  # noqa: S101 - the job has it
+        caller = chain[-1] if chain else ""
+        reference = within(caller, job.uses)
         if len(chain) >= self._nesting_max:
             message = f"workflows are called more than {self._nesting_max} levels deep"
             checked.report("WF046", node, message, because=_circle(chain, reference), help="call fewer levels")
@@ -71,6 +75,8 @@ class CallChecker:
         _check_inputs(declared.get("inputs") or {}, node, Fields(fields.node("with")), checked)
         if job.secrets != "inherit":
             _check_secrets(declared.get("secrets") or {}, node, Fields(fields.node("secrets")), checked)
+        elif not same_owner(caller, reference, self._repository):
+            _check_secrets(declared.get("secrets") or {}, node, Fields(None), checked)
         self._check_permissions(reference, called, key, checked, held)
         inner = Validator(reference, self._files[reference])
         self._follow(called, root, inner, granted(called.permissions, held), (*chain, reference))
@@ -80,6 +86,8 @@ class CallChecker:
         if reference in self._cache:
             return self._cache[reference]
         if reference not in self._files:
+            if self._unknown_repositories and remote(reference) is not None:
+                return None, None
             checked.report("WF045", node, f'the called workflow "{reference}" cannot be found')
             return None, None
         if len(self._cache) >= CALLED_MAX:

@@ -5,7 +5,6 @@
 
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.model import Job, Place, Step, Workflow
-from domain.workflow.references import LOCAL
 
 _CHECKOUT = "actions/checkout"
 
@@ -18,9 +17,6 @@ def unsupported(workflow: Workflow) -> list[Diagnostic]:
 
 def _job(file: str, job: Job) -> list[Diagnostic]:
     found = []
-    if job.uses is not None and not job.uses.startswith(LOCAL):
-        help_ = "copy the called workflow into this repository and write ./.github/workflows/FILE.yml"
-        found.append(_not_yet(file, "WF203", job.places.get("uses", job.place), f'the reusable workflow "{job.uses}"', help_))
     for key in ("container", "services"):
         if key in job.places:
             help_ = "run the job on a machine that has what it needs, or start the containers in a `run` step"

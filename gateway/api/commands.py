@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from commands.elsewhere import Library
 from commands.handle import Origin, Outcome
 from commands.trigger import NotTriggered, TriggerRequest, trigger
 from domain.ports import Blobs
@@ -69,13 +70,16 @@ class Rerunning(msgspec.Struct, frozen=True):
 
 
 class Commands:
-    """Serves the write routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
+    """Serves the write routes. public_url: where people reach this server, for links. untrusted_values, library: see commands.trigger."""
 
-    def __init__(self, orders: Orders, blobs: Blobs, public_url: str, *, untrusted_values: str = "warn") -> None:
+    def __init__(
+        self, orders: Orders, blobs: Blobs, public_url: str, *, untrusted_values: str = "warn", library: Library | None = None
+    ) -> None:
         self._orders = orders
         self._blobs = blobs
         self._public_url = public_url.rstrip("/")
         self._untrusted_values = untrusted_values
+        self._library = library
 
     def routes(self) -> list[Route]:
         """The write routes' part of the table."""
@@ -144,7 +148,9 @@ class Commands:
         key = idempotency_key(request)
         scope = f"{request.identity.tenant}|POST /runs|{body.repository.provider}:{body.repository.full_name}|{key}"
         origin = self._orders.origin(request, scope, key)
-        outcome = await trigger(self._orders.handler, self._blobs, body, scope, origin, untrusted_values=self._untrusted_values)
+        outcome = await trigger(
+            self._orders.handler, self._blobs, body, scope, origin, untrusted_values=self._untrusted_values, library=self._library
+        )
         await self._orders.check_trigger(request, body.repository.full_name, outcome)
         runs = tuple(
             StartedRun(run.run, run.number, run.workflow, run.position, f"{self._public_url}/api/v1/runs/{run.run}") for run in outcome.runs

@@ -129,7 +129,7 @@ def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
     options = reader.released(body.untrusted_values)
     workflow, found = reader.read(file.path, file.text, body.called, options)
     called = {file_of(reference): text for reference, text in (body.called or {}).items()}
-    missing = gather(workflow, {**called, file.path: file.text}, options)[1] if workflow is not None else []
+    missing = gather(workflow, {**called, file.path: file.text}, options).found if workflow is not None else []
     missing = [each for each in missing if each not in found]
     return Validated(file.path, workflow is not None, workflow is not None and not missing, _shown([*found, *missing]))
 
@@ -148,10 +148,10 @@ def planned(body: PlanRuns) -> PlannedRuns:
         changed_paths=body.changed_paths,
         jobs=body.jobs,
     )
-    matches, rejected, found = select(request)
-    valid = not errors(found)
-    runs = tuple(PlannedRun(each.file.path, each.workflow.name, each.inputs, _jobs(each.workflow, body.jobs)) for each in matches)
-    return PlannedRuns(valid, runs if valid else (), tuple(rejected), _shown(found))
+    selection = select(request)
+    valid = not errors(selection.diagnostics)
+    runs = tuple(PlannedRun(each.file.path, each.workflow.name, each.inputs, _jobs(each.workflow, body.jobs)) for each in selection.matches)
+    return PlannedRuns(valid, runs if valid else (), tuple(selection.rejected), _shown(selection.diagnostics))
 
 
 def _jobs(workflow: Workflow, only: tuple[str, ...]) -> tuple[PlannedJob, ...]:

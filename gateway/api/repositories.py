@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from commands.answering import Answering, Away, Gone, about, request_of
+from commands.elsewhere import Library
 from commands.handle import Origin, Outcome
 from commands.trigger import TriggerRequest, trigger
 from domain import ids
@@ -50,7 +51,7 @@ from gateway.problems import problem
 
 
 class Repositories:
-    """Serves the routes. public_url: where people reach this server, for links. untrusted_values: see commands.trigger."""
+    """Serves the routes. public_url: where people reach this server, for links. untrusted_values, library: see commands.trigger."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Repositories:
         clock: Clock,
         public_url: str,
         untrusted_values: str = "warn",
+        library: Library | None = None,
     ) -> None:
         self._orders = orders
         self._answering = answering
@@ -71,6 +73,7 @@ class Repositories:
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._untrusted_values = untrusted_values
+        self._library = library
 
     def routes(self) -> list[Route]:
         """This part of the table."""
@@ -216,7 +219,9 @@ class Repositories:
         key = idempotency_key(request)
         scope = f"{request.identity.tenant}|dispatch|{request.params[0]}|{key}"
         origin = self._orders.origin(request, scope, key)
-        outcome = await trigger(self._handler, self._blobs, trigger_request, scope, origin, untrusted_values=self._untrusted_values)
+        outcome = await trigger(
+            self._handler, self._blobs, trigger_request, scope, origin, untrusted_values=self._untrusted_values, library=self._library
+        )
         await self._orders.check_trigger(request, facts.full_name, outcome)
         if not outcome.runs:
             reason = outcome.not_triggered[0].reason

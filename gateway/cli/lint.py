@@ -47,7 +47,7 @@ def findings(name: str, text: str, options: dict[str, Any]) -> list[Diagnostic]:
     root = folder.parent.parent
     beside = {str(FOLDER / path.name): _text(path) for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
     own = str(FOLDER / Path(name).name)
-    _, more = gather(msgspec.structs.replace(workflow, path=own), {**beside, own: text}, options)
+    more = gather(msgspec.structs.replace(workflow, path=own), {**beside, own: text}, options).found
     return [*found, *(msgspec.structs.replace(each, file=str(root / each.file.removeprefix("./"))) for each in more)]
 
 

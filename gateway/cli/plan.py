@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from gateway.cli import planning
+from gateway.cli.connect import running
 from gateway.cli.errors import Exit
 from gateway.cli.options import data_option, default_data, json_option
 from gateway.cli.show import show_plan
@@ -31,16 +32,16 @@ def plan(
     as_json: bool,
 ) -> int:
     """Show what EVENT (push) would run, and which workflows it would not start and why."""
-    found = planning.make(
-        planning.Ask(
-            directory=directory,
-            data=(data or default_data()).absolute(),
-            event=event,
-            files=files,
-            payload_file=event_file,
-            inputs={key: values[-1] for key, values in planning.pairs(inputs, "--input", "=").items()},
-        )
+    place = (data or default_data()).absolute()
+    ask = planning.Ask(
+        directory=directory,
+        data=place,
+        event=event,
+        files=files,
+        payload_file=event_file,
+        inputs={key: values[-1] for key, values in planning.pairs(inputs, "--input", "=").items()},
     )
+    found = planning.make(ask, lambda: running(place))
     if not as_json:
         planning.refuse_broken(found)
     show_plan(found, as_json=as_json)

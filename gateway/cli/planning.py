@@ -1,23 +1,29 @@
 """What an event would run: the snapshot's workflow files read, matched and narrowed, before anything is queued.
 
-The same function as the server's decides (commands.trigger.select), so `plan` and `run` never disagree with what the
+The same function as the server's decides (commands.trigger.selected), so `plan` and `run` never disagree with what the
 server then does. Everything here is refused before a single event is written.
 """
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
 from commands import trigger
+from commands.elsewhere import FORGES, Lookup, on_github
+from domain.access import FIRST_TENANT
 from domain.workflow.diagnostics import Diagnostic, errors, human
 from domain.workflow.model import Workflow
+from gateway.cli.client import Client
 from gateway.cli.errors import CliError, Exit, usage
 from gateway.cli.payload import default_payload
-from gateway.cli.wiring import default_branch, settings, snapshot
+from gateway.cli.wiring import default_branch, library, settings, snapshot
 
 if TYPE_CHECKING:
     from infra.snapshot import Snapshot, SourceFile
@@ -58,8 +64,11 @@ class Plan(msgspec.Struct, frozen=True):
         return {file.path: file.text for file in (*self.request.called, *self.request.workflows)}
 
 
-def make(ask: Ask) -> Plan:
-    """Take the snapshot and decide. Raises CliError where there is no repository or no file; broken files are in it."""
+def make(ask: Ask, server: Callable[[], Client | None]) -> Plan:
+    """Take the snapshot and decide. Raises CliError where there is no repository or no file; broken files are in it.
+
+    server: the one whose repositories count where files of others are called; asked only then.
+    """
     taken = snapshot(ask.directory, ask.data)
     files = _files(ask, taken)
     payload = default_payload(ask.event, taken, ask.inputs) | _payload(ask.payload_file)
@@ -82,12 +91,22 @@ def make(ask: Ask) -> Plan:
         called=tuple(file for file in _read(taken) if file not in files),
         default_branch=_default_branch(taken, {file.path for file in files} if ask.files else None),
     )
-    matches, rejected, diagnostics = trigger.select(request, settings(ask.data).untrusted_values)
-    chosen = {match.file.path: match.workflow for match in matches}
+    lookup = Lookup(library(ask.data, partial(_place, server)), FIRST_TENANT)
+    selection = asyncio.run(trigger.selected(request, settings(ask.data).untrusted_values, lookup))
+    chosen = {match.file.path: match.workflow for match in selection.matches}
     listening = _readable(files)
     following = listening if request.default_branch is None else _readable(request.default_branch.workflows)
-    why_not = {each.workflow: each for each in rejected}
-    return Plan(taken, request, listening, chosen, why_not, tuple(diagnostics), following)
+    why_not = {each.workflow: each for each in selection.rejected}
+    return Plan(taken, request, listening, chosen, why_not, tuple(selection.diagnostics), following)
+
+
+async def _place(server: Callable[[], Client | None], tenant: str, full_name: str) -> tuple[UUID, str]:
+    """Where a repository is: as the server says, where one is up that knows it, else on GitHub."""
+    client = server()
+    listed = [] if client is None else list(client.items("/repositories", per_page=100))
+    known = {each["provider"]: each for each in listed if each["full_name"] == full_name}
+    found = next((known[provider] for provider in FORGES if provider in known), None)
+    return await on_github(tenant, full_name) if found is None else (UUID(found["id"]), found["clone_url"])
 
 
 def refuse_broken(plan: Plan) -> None:

@@ -83,7 +83,7 @@ def run(
         if server is None and not dry_run and not list_only:
             runners = max(MIN_RUNNERS, min(MAX_RUNNERS, os.cpu_count() or 1))
             own = stacks.enter_context(OwnStack(data, runners=runners, labels=extra))
-        plan = planning.make(ask)
+        plan = planning.make(ask, lambda: running(data) if own is None else None)
         if list_only:
             show_jobs(plan, as_json=as_json)
             return Exit.OK

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from commands.elsewhere import Library
     from infra.doctor import Check
     from infra.embedded.lock import Owner
+    from infra.library import Place
     from infra.settings import Settings
     from infra.snapshot import Snapshot, SourceFile
 
@@ -47,6 +49,14 @@ def snapshot(directory: Path, data: Path) -> "Snapshot":
         raise CliError("RUN001", str(error), help="git init, or name a repository with -C DIR") from error
     except GitError as error:
         raise CliError("RUN002", f"no snapshot of {directory} can be taken", because=str(error)) from error
+
+
+def library(data: Path, place: "Place") -> "Library":
+    """Where workflows of other repositories are read; see infra.library."""
+    from infra.library import GitLibrary
+    from infra.mirrors import Mirrors
+
+    return GitLibrary(Mirrors(data / "mirrors"), place, settings(data).actions_from)
 
 
 def server_of(data: Path) -> "Owner | None":

@@ -82,6 +82,7 @@ LOADED = (
     "pydantic.v1",  # fastapi asks of every route whether it uses it
     "commands.answering",
     "commands.deliveries",
+    "commands.elsewhere",
     "commands.reactor",
     "commands.reconciler",
     "commands.schedules",
@@ -117,6 +118,7 @@ LOADED = (
     "infra.clock",
     "infra.event_store",
     "infra.log_store",
+    "infra.library",
     "infra.mirrors",
     "infra.pool",
     "infra.relay",

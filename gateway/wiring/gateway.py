@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.wiring.parts import Parts, answering
+from gateway.wiring.parts import Parts, answering, library
 
 if TYPE_CHECKING:
     from gateway.acquire import Acquiring
@@ -169,10 +169,11 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     from gateway.webhooks import Webhooks, shared_secrets
     from infra.secret_files import SecretFiles
 
+    called = library(parts)
     url, untrusted = parts.places.public_url, parts.settings.untrusted_values
     orders = Orders(parts.handler, refusals)
     secrets = SecretFiles(parts.settings.data / "webhook-secrets")
-    commands = Commands(orders, parts.blobs, url, untrusted_values=untrusted)
+    commands = Commands(orders, parts.blobs, url, untrusted_values=untrusted, library=called)
     repositories = Repositories(
         orders,
         answering(parts),
@@ -181,6 +182,7 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
         clock=parts.clock,
         public_url=url,
         untrusted_values=untrusted,
+        library=called,
     )
     tokens = TokenCommands(parts.handler, refusals)
     shared = shared_secrets(parts.settings.webhook_secret)

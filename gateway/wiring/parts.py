@@ -8,6 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from commands.answering import Answering
+    from commands.elsewhere import Library
     from domain.ports import Feed
     from gateway.agents import Agents
     from infra.event_store import PostgresEventStore
@@ -79,4 +80,16 @@ def answering(parts: Parts) -> "Answering":
     from infra.mirrors import Mirrors
 
     mirrors = Mirrors(parts.settings.data / "mirrors")
-    return Answering(parts.handler, parts.blobs, mirrors, untrusted_values=parts.settings.untrusted_values)
+    return Answering(parts.handler, parts.blobs, mirrors, untrusted_values=parts.settings.untrusted_values, library=library(parts))
+
+
+def library(parts: Parts) -> "Library":
+    """Where workflows of other repositories are read that files of this one call."""
+    from functools import partial
+
+    from commands.elsewhere import registered
+    from infra.library import GitLibrary
+    from infra.mirrors import Mirrors
+
+    settings = parts.settings
+    return GitLibrary(Mirrors(settings.data / "mirrors"), partial(registered, parts.handler), settings.actions_from)

@@ -202,7 +202,7 @@ async def test_an_input_that_does_not_fit_once_evaluated_fails_the_call() -> Non
 @pytest.mark.parametrize(
     ("caller", "called", "code", "words"),
     [
-        (("./.github/workflows/build.yml", "other/repo/.github/workflows/build.yml@main"), ("", ""), "WF203", "other/repo"),
+        (("./.github/workflows/build.yml", "other/repo/.github/workflows/build.yml@main"), ("", ""), "WF108", "other/repo"),
         (("./.github/workflows/build.yml", "./.github/workflows/none.yml"), ("", ""), "WF045", "cannot be found"),
         (("", ""), ("runs-on: linux, outputs", "runs-onn: linux, outputs"), "WF014", "runs-onn"),
         (("count: 3", "count: three"), ("", ""), "WF045", "count"),

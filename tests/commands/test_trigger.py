@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from commands.elsewhere import Library
 from commands.handle import Handler, Origin
 from commands.trigger import RepositoryFacts, TriggerRequest, WorkflowFile, trigger
 from domain import ids
@@ -34,7 +35,7 @@ class System:
         self.clock = FixedClock()
         self.handler = Handler(self.store, self.clock, self.blobs)
 
-    async def push(self, text: str = CHAIN, key: str = "k1", **changes: Any) -> Any:
+    async def push(self, text: str = CHAIN, key: str = "k1", library: Library | None = None, **changes: Any) -> Any:
         """What comes of a push."""
         request = TriggerRequest(
             repository=RepositoryFacts("acme/pay", "local", "/clone"),
@@ -45,7 +46,7 @@ class System:
             workflows=(WorkflowFile(".github/workflows/ci.yml", text),),
             payload={"pusher": "x"},
         )
-        return await trigger(self.handler, self.blobs, msgspec.structs.replace(request, **changes), key, ORIGIN)
+        return await trigger(self.handler, self.blobs, msgspec.structs.replace(request, **changes), key, ORIGIN, library=library)
 
     async def types(self) -> list[str]:
         """The types of all events."""

@@ -44,8 +44,7 @@ def gathered(text: str, called: str) -> Workflow:
     """The workflow with `called.yml`, which it may call."""
     read, problems = reader.read("ci.yml", text)
     assert read is not None, problems
-    workflow, _ = gather(read, {"ci.yml": text, "called.yml": called})
-    return workflow
+    return gather(read, {"ci.yml": text, "called.yml": called}).workflow
 
 
 def push(key: str, workflow: Workflow, plan: str, payload: str) -> r.TriggerRun:

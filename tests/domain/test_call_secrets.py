@@ -1,6 +1,7 @@
 """`secrets` of a called workflow: exactly what was handed on, at each level."""
 
 import pytest
+from msgspec.structs import replace
 
 from domain.run.run_contexts import Sources, secrets_context
 from tests.domain.machine import Machine, gathered
@@ -52,3 +53,13 @@ def test_without_secrets_there_is_the_token_alone() -> None:
 def test_a_job_of_the_file_itself_has_all() -> None:
     """It is no call."""
     assert secrets("secrets: inherit", key="wide") == HELD
+
+
+@pytest.mark.parametrize(("owner", "expected"), [("ACME", HELD), ("other", {"GITHUB_TOKEN": "t"})])
+def test_secrets_are_not_inherited_by_another_owners_workflow(owner: str, expected: dict[str, str]) -> None:
+    """What the caller does not name stays with the owner of the calling repository; the run's token is everybody's."""
+    text = CALLING.replace("SECRETS", "secrets: inherit")
+    own, reference = gathered(text, CALLED), f"{owner}/shared/called.yml@{'a' * 40}"
+    jobs = {"wide": replace(own.jobs["wide"], uses=reference)}
+    theirs = replace(own, jobs=jobs, called={reference: own.called["./called.yml"]})
+    assert secrets_context(Machine(text, called=CALLED).state, Sources(theirs, {}), "wide.1/x", HELD) == expected

@@ -146,7 +146,7 @@ def gathered(path: str) -> tuple[Workflow, bytes]:
     """A workflow with what it calls, and its plan. Read once: every history triggers the same few."""
     read, problems = reader.read(path, WORKFLOWS[path])
     assert read is not None, problems
-    workflow, _ = gather(read, WORKFLOWS)
+    workflow = gather(read, WORKFLOWS).workflow
     return workflow, msgspec.json.encode(workflow)
 
 

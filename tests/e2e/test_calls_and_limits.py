@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+from tests.infra.test_mirrors import Forge
+
 CALLER = """
 name: Caller
 on: push
@@ -144,13 +146,113 @@ def test_a_concurrency_group_holds_for_a_whole_call(place):
     assert place("check").code == 0
 
 
-def test_a_workflow_of_another_repository_is_refused_with_its_place(place):
-    """Nothing is started."""
-    place.workflow(CALLER.replace("./.github/workflows/build.yml", "acme/other/.github/workflows/build.yml@v1"))
-    said = place("run")
-    assert said.code == 1
-    assert ".github/workflows/ci.yml:14:11: the reusable workflow" in said.err
-    assert "[WF203]" in said.err
+ELSEWHERE = """
+on: push
+jobs:
+  tagged: {uses: acme/shared/.github/workflows/build.yml@v1, with: {word: tag}}
+  pinned: {uses: "acme/shared/.github/workflows/build.yml@SHA", with: {word: commit}}
+  report:
+    needs: [tagged, pinned]
+    runs-on: ubuntu-latest
+    steps: [{run: "echo ${{ needs.tagged.outputs.made }}, ${{ needs.pinned.outputs.made }}"}]
+"""
+ELSEWHERE_CALLED = """
+on:
+  workflow_call:
+    inputs: {word: {type: string, required: true}}
+    outputs: {made: {value: "${{ jobs.inner.outputs.made }}"}}
+jobs:
+  inner: {uses: ./.github/workflows/deep.yml, with: {word: "${{ inputs.word }}"}}
+"""
+ELSEWHERE_DEEP = """
+on:
+  workflow_call:
+    inputs: {word: {type: string}}
+    outputs: {made: {value: "${{ jobs.last.outputs.made }}"}}
+jobs:
+  last:
+    runs-on: ubuntu-latest
+    outputs: {made: "${{ steps.m.outputs.made }}"}
+    steps:
+      - uses: actions/checkout@v4
+      - id: m
+        run: |
+          echo "$(cat whose) by ${{ github.repository }}"
+          echo "made=a VERSION wheel of ${{ inputs.word }}" >> "$GITHUB_OUTPUT"
+"""
+
+
+def shared(place, tmp_path):
+    """A clone of acme/shared with two commits and the tag v1 on the second; returns the first, and how to run git there."""
+    place.env["LEDGERMILL_ACTIONS_FROM"] = str(tmp_path / "clones")
+    tree = tmp_path / "clones" / "acme" / "shared"
+    (tree / ".github" / "workflows").mkdir(parents=True)
+
+    def git(*arguments):
+        who = ("-c", "user.name=n", "-c", "user.email=e")
+        done = subprocess.run(["git", *who, *arguments], cwd=tree, env=place.env, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    (tree / "whose").write_text("of the called repository")
+    for version in ("first", "second"):
+        (tree / ".github" / "workflows" / "build.yml").write_text(ELSEWHERE_CALLED)
+        (tree / ".github" / "workflows" / "deep.yml").write_text(ELSEWHERE_DEEP.replace("VERSION", version))
+        git("add", "-A")
+        git("commit", "-qm", version)
+    git("tag", "-a", "-m", "one", "v1")
+    return git("rev-parse", "HEAD~1"), git
+
+
+def test_a_workflow_of_another_repository_is_called_at_its_commit(place, tmp_path):
+    """By tag and by commit, with its own `./` calls; jobs have the caller's files; a replay needs no clone."""
+    first, git = shared(place, tmp_path)
+    place.workflow(ELSEWHERE.replace("SHA", first))
+    place.write("whose", "of the caller")
+    assert place("lint").code == 0
+    assert place("plan").code == 0
+    said = place("run", "--progress", "plain")
+    assert said.code == 0, said.out + said.err
+    assert "tagged / inner / last | of the caller by local/pay" in said.out
+    assert "| a second wheel of tag, a first wheel of commit" in said.out
+    called = sorted(event["data"]["uses"].rpartition("@")[2] for event in events(place, "NodeCalled"))
+    assert called == sorted([first, first, git("rev-parse", "HEAD"), git("rev-parse", "HEAD")])
+    (tmp_path / "clones").rename(tmp_path / "gone")
+    assert place("replay", "latest", "--verify").code == 0
+    assert place("check").code == 0
+
+
+def test_a_workflow_of_another_repository_that_is_not_there_is_refused_with_its_place(place, tmp_path):
+    """Nothing is started; what is not there and what to write instead is told. `lint` asks nobody."""
+    shared(place, tmp_path)
+    place.workflow(ELSEWHERE.replace("SHA", "v9"))
+    assert place("lint").code == 0
+    for command in ("plan", "run"):
+        said = place(command)
+        assert said.code == 1
+        assert '.github/workflows/ci.yml:5:18: the repository "acme/shared" of the called workflow has no "v9" [WF108]' in said.err
+        assert "help: name a tag, a branch, or a commit by its full SHA" in said.err
+    assert not (place.data / "lock").exists(), "no server was started"
+
+
+def test_a_workflow_of_a_registered_repository_is_fetched_from_its_url(place, tmp_path):
+    """`plan` and `run` ask the server that is up where the repository is."""
+    forge = Forge(tmp_path / "forge")
+    forge.commit(_github__workflows__build_yml="on: workflow_call\njobs: {far: {runs-on: ubuntu-latest, steps: [{run: echo fetched}]}}\n")
+    forge.git("tag", "v1")
+    place.workflow("on: push\njobs: {near: {uses: acme/shared/.github/workflows/build.yml@v1}}\n")
+    assert place("up", "--detach", "--port", "0", "--runners", "1").code == 0
+    forge.up()
+    try:
+        assert place("repository", "add", "acme/shared", forge.url, "--provider", "git").code == 0
+        assert place("plan").code == 0
+        said = place("run")
+        assert said.code == 0, said.out + said.err
+    finally:
+        forge.down()
+    log = place("logs", "-f", "latest").out
+    assert "Job near / far, attempt 1\n" in log
+    assert "\nfetched\n" in log
 
 
 def test_what_listens_to_a_run_is_followed_to_its_end_too(place):

@@ -57,7 +57,7 @@ def test_what_is_not_run_yet_is_told_with_its_place():
         ("WF202", 11, 15),
         ("WF202", 13, 19),
     ]
-    assert [(each.code, each.line) for each in unsupported(accepted(CALL_JOB))] == [("WF203", 4)]
+    assert unsupported(accepted(CALL_JOB)) == []
 
 
 def flat(*lines):
