@@ -28,9 +28,10 @@ ci: .venv/run.stamp ## Run this repository's own workflow (.github/workflows/ci.
 	$(BIN)/ledgermill run -C . --data $(DATA) --progress plain
 	$(BIN)/ledgermill replay latest --verify --data $(DATA)
 
+# Three workers for two cores: much of their time they wait.
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 .PHONY: test-short
 test-short: .venv/dev.stamp ## Run the tests that need no server
