@@ -229,7 +229,9 @@ class Job:
         job.cancellation.force()
 
     async def finish(self) -> str:
-        """Report the transitions and lines that are left, then the outcome."""
+        """Report the transitions and lines that are left, then the outcome. Raises LeaseLost where it is not ours to report."""
+        if self.lost.done():
+            raise LeaseLost(self.lost.result())
         failed_step = self.steps.failed_step if self.steps is not None else None
         failure = self.failure or (self.steps.failure if self.steps is not None else "")
         reason = self.reason or ("step_failed" if failed_step is not None else "")

@@ -17,6 +17,7 @@ from runner.evaluation import EvaluationError
 from runner.executors.port import CannotStart, Command
 from runner.job_state import JobState, StepResult
 from runner.pipes import PipeReader
+from runner.problems import LeaseLost
 from runner.step_output import StepOutput
 from runner.stopping import Stopped, supervise
 
@@ -152,9 +153,12 @@ async def run_command(running: Running, command: Command) -> tuple[int, Stopped 
     )
     job.readers += readers
     try:
-        return await supervise(process, job.cancellation, running.limit_seconds, lambda: runs_when_cancelled(job, running.step))
+        ended = await supervise(process, job.cancellation, running.limit_seconds, lambda: runs_when_cancelled(job, running.step))
     finally:
         await settle(readers)
+    if job.cell.expired():
+        raise LeaseLost("the lease ran out while the step ran")  # what was killed for that has not failed
+    return ended
 
 
 def runs_when_cancelled(job: JobState, step: Step) -> bool:

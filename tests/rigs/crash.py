@@ -152,7 +152,7 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     """
     chance = random.Random(seed)
     data = root / "data"
-    server = Server(data, free_port(), lease_ttl_seconds=6, heartbeat_seconds=2)
+    server = Server(data, free_port(), lease_ttl_seconds=10, heartbeat_seconds=2)
     server.start()
     journal = Journal(root / "journal")
     load = Load(server, journal)

@@ -16,6 +16,7 @@ from runner_test_gateway import job, step
 
 from runner import wire
 from runner.agent import WorkInUse
+from runner.lease_keeper import LeaseKeeper
 
 
 def processes_of(work: Path) -> list[int]:
@@ -229,6 +230,24 @@ async def test_a_silent_server_makes_the_runner_give_up_before_its_lease_ends(be
         last = bench.gateway.renewed[message.job][-1]
         await until_gone(bench.work, 20)
         assert time.monotonic() - last < 3
+
+
+async def test_a_step_that_died_with_its_lease_is_not_reported_as_failed(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guardian kills at the end of the lease; the thread that tells the agent of it may come late on a busy machine."""
+    lose = LeaseKeeper.lose
+
+    def late(keeper: LeaseKeeper, reason: str) -> None:
+        time.sleep(1)  # in the keeper's own thread: it is held up
+        lose(keeper, reason)
+
+    monkeypatch.setattr(LeaseKeeper, "lose", late)
+    bench.gateway.lease_seconds = 2
+    message = job(deaf())
+    async with bench.agent() as agent:
+        await bench.gateway.put(message)
+        await says(bench, message)
+        await asyncio.gather(*agent.tasks)
+    assert message.job not in bench.gateway.completed
 
 
 async def test_reports_are_repeated_until_they_are_answered(bench: Any) -> None:
