@@ -38,6 +38,13 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     cause: UUID | None = None
     correlation: UUID | None = None
 
+    @property
+    def given(self) -> UUID:
+        """The id of a command from outside. Raises ValueError where it came from within."""
+        if self.command is None:
+            raise ValueError("only a command from outside has an id")
+        return self.command
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What came of a command. events: all that were committed with it, consequences included (empty: a repeat).

@@ -62,7 +62,7 @@ def new_key() -> tuple[str, str]:
 def assertions(runner: UUID, key: str, clock: Callable[[], float] = time.time) -> Callable[[], str]:
     """Gives the assertion to send now; a new one every few minutes."""
     # Imported by those who have a key: the runners of the server's own machine have none, and start faster.
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - as above
 
     signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key))
     made: tuple[float, str] = (float("-inf"), "")

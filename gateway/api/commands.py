@@ -171,8 +171,7 @@ class Commands:
 
     async def _cancelled_before(self, run: UUID, body: Cancel, origin: Origin) -> Reply | None:
         """The answer of the request that came under the same key before; 422 where that had another body."""
-        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
-        before = await self._orders.handler.led_to(run, origin.command)
+        before = await self._orders.handler.led_to(run, origin.given)
         if not before:
             return None
         asked: RunCancellationRequested = before[0].data
@@ -203,9 +202,8 @@ class Commands:
         origin = self._orders.command_origin(request)
         outcome = await self._orders.carry_out(request, command, request.params[0], origin)
         run: Run = outcome.state
-        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
-        attempt = run.reruns[origin.command]
-        position = (await self._orders.handler.led_to(run.run, origin.command))[0].position
+        attempt = run.reruns[origin.given]
+        position = (await self._orders.handler.led_to(run.run, origin.given))[0].position
         headers = [position_header(position)]
         if not outcome.events:
             headers.append(REPLAYED)

@@ -91,8 +91,7 @@ class FleetCommands:
     async def register(self, request: http.Request, body: NewRegistration) -> http.Reply:
         """A registration token; a repeat of the request makes no other one."""
         origin = self._orders.command_origin(request)
-        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
-        stream = ids.registration_id(origin.tenant, origin.command)
+        stream = ids.registration_id(origin.tenant, origin.given)
         text = secrets.draw(secrets.REGISTRATION, stream)
         command = CreateRegistration(stream, secrets.digest(text), body.labels, body.group, body.ephemeral)
         outcome = await self._carried_out(command, origin)

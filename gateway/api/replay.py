@@ -148,7 +148,7 @@ async def moment(reads: Reads, at: str | None) -> tuple[int | None, datetime | N
     """A position or an instant of the past; 422 for one that the log has not reached."""
     position, instant = point(at)
     if position is not None and position > (head := await reads.log.head()):
-        raise problem(422, "point_ahead", f"position {position} is in the future: the log ends at {head}", hint="leave `at` out for now")
+        raise problem(422, "point_ahead", f"position {position} is in the future: the log ends at {head}", hint="leave out `at`")
     return position, instant
 
 

@@ -136,8 +136,7 @@ class Repositories:
 
     async def _led_to(self, repository: UUID, origin: Origin) -> tuple[Recorded, ...]:
         """What a request under this key did to the repository before. One that changed nothing left nothing, and is done again."""
-        assert origin.command is not None, "a command from outside has an id"  # noqa: S101 - a fact, not a check
-        return await self._handler.led_to(repository, origin.command)
+        return await self._handler.led_to(repository, origin.given)
 
     def _is_body_of(self, before: Sequence[Recorded], body: AddRepository, repository: UUID) -> bool:
         """Whether a registration that led to these events may have been this one. A secret is told by whether it still counts."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -235,9 +236,10 @@ async def test_a_silent_server_makes_the_runner_give_up_before_its_lease_ends(be
 async def test_a_step_that_died_with_its_lease_is_not_reported_as_failed(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guardian kills at the end of the lease; the thread that tells the agent of it may come late on a busy machine."""
     lose = LeaseKeeper.lose
+    over = threading.Event()
 
     def late(keeper: LeaseKeeper, reason: str) -> None:
-        time.sleep(1)  # in the keeper's own thread: it is held up
+        over.wait(30)  # the keeper's own thread is held up until the job is over
         lose(keeper, reason)
 
     monkeypatch.setattr(LeaseKeeper, "lose", late)
@@ -246,7 +248,10 @@ async def test_a_step_that_died_with_its_lease_is_not_reported_as_failed(bench: 
     async with bench.agent() as agent:
         await bench.gateway.put(message)
         await says(bench, message)
-        await asyncio.gather(*agent.tasks)
+        try:
+            await asyncio.gather(*agent.tasks)
+        finally:
+            over.set()
     assert message.job not in bench.gateway.completed
 
 
