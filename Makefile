@@ -33,6 +33,10 @@ ci: .venv/run.stamp ## Run this repository's own workflow (.github/workflows/ci.
 test: .venv/dev.stamp ## Run all tests
 	$(BIN)/pytest -n 3 --dist worksteal
 
+.PHONY: test-again
+test-again: .venv/dev.stamp ## Run the tests that failed last, one by one
+	$(BIN)/pytest --last-failed --last-failed-no-failures none
+
 .PHONY: test-short
 test-short: .venv/dev.stamp ## Run the tests that need no server
 	$(BIN)/pytest -n 2 tests/domain tests/commands tests/runner tests/gateway

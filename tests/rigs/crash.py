@@ -4,9 +4,9 @@
 
 A load generator sends 20 commands a second: 10 new runs with an Idempotency-Key each, and each of them a second time, as a
 client does whose answer was lost. It writes every acknowledgement to an fsynced journal outside the server. A runner with
-80 slots executes real steps. At random moments the server, Postgres, NATS and the
-runners are killed with SIGKILL, all at once; every third time JetStream's directory is deleted while they are down. Then
-NATS is stopped for a minute while the rest goes on. At the end the journal, the log and the views are compared.
+120 slots executes real steps of 5 and of 15 seconds. At random moments with enough jobs in flight the server, Postgres,
+NATS and the runners are killed with SIGKILL, all at once; every third time JetStream's directory is deleted while they are
+down. Then NATS is stopped for a minute while the rest goes on. At the end the journal, the log and the views are compared.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +29,33 @@ from tests.rigs.ports import free_port
 from tests.rigs.server import LEDGERMILL, Server
 
 RUNS_PER_SECOND = 10
-SLOTS = 80
-JOB_SECONDS = 5
+SLOTS = 120
+JOB_SECONDS = (5, 15)
+"""The jobs' lengths in turn: long ones are in flight on a machine too busy to take ten runs a second, too."""
 IN_FLIGHT_MIN = 60
 VERIFY_SECONDS_MAX = 600.0
 """How long the fold of a whole campaign's log may take."""
-LOAD_SECONDS_MAX = 30.0
+LOAD_SECONDS_MAX = 90.0
 """How many jobs are to be in flight before a crash, and how long to wait for them."""
 QUIET_SECONDS_MAX = 90.0
 """How long nothing may change before what is left counts as stuck."""
 FINISH_SECONDS_MAX = 300.0
 """How long the last commands may take to be acknowledged by a whole server."""
-WORKFLOW = f"""
+WORKFLOW = """
 on: push
 jobs:
   first:
     runs-on: linux
-    env: {{LEDGERMILL_RETRY: "max=50 on=lost backoff=1s cap=2s"}}
-    outputs: {{v: "${{{{ steps.s.outputs.v }}}}"}}
+    env: {LEDGERMILL_RETRY: "max=50 on=lost backoff=1s cap=2s"}
+    outputs: {v: "${{ steps.s.outputs.v }}"}
     steps:
-      - {{id: s, run: "sleep {JOB_SECONDS}; echo v=1 >> $GITHUB_OUTPUT"}}
+      - {id: s, run: "sleep ${{ github.event.seconds }}; echo v=1 >> $GITHUB_OUTPUT"}
   second:
     needs: first
     runs-on: linux
-    env: {{LEDGERMILL_RETRY: "max=50 on=lost backoff=1s cap=2s"}}
+    env: {LEDGERMILL_RETRY: "max=50 on=lost backoff=1s cap=2s"}
     steps:
-      - run: test "${{{{ needs.first.outputs.v }}}}" = 1
+      - run: test "${{ needs.first.outputs.v }}" = 1
 """
 
 
@@ -76,15 +78,15 @@ class Journal:
         self.acknowledged[key] = run
 
 
-def request(number: int, sha: str, source: str) -> dict[str, Any]:
-    """One push."""
+def request(number: int, seconds: int, sha: str, source: str) -> dict[str, Any]:
+    """One push; its first job takes this many seconds."""
     return {
         "repository": {"full_name": "acme/crash", "provider": "local", "clone_url": source, "default_branch": "main"},
         "source_url": source,
         "sha": sha,
         "ref": "refs/heads/main",
         "event": "push",
-        "payload": {"number": number},
+        "payload": {"number": number, "seconds": seconds},
         "inputs": {},
         "workflows": [{"path": ".github/workflows/ci.yml", "text": WORKFLOW}],
         "jobs": [],
@@ -96,8 +98,11 @@ def request(number: int, sha: str, source: str) -> dict[str, Any]:
 class Load(threading.Thread):
     """Triggers runs at a steady rate. What is not acknowledged is sent again with the same key, as a client would."""
 
-    def __init__(self, server: Api, journal: Journal, runs_per_second: float = RUNS_PER_SECOND) -> None:
+    def __init__(
+        self, server: Api, journal: Journal, runs_per_second: float = RUNS_PER_SECOND, job_seconds: Sequence[int] = JOB_SECONDS[:1]
+    ) -> None:
         super().__init__(daemon=True)
+        self._job_seconds = job_seconds
         self._pause = 1 / runs_per_second
         self._server = server
         self._journal = journal
@@ -124,7 +129,7 @@ class Load(threading.Thread):
 
     def _send(self, number: int) -> bool:
         key = f"push-{number}"
-        body = request(number, "0" * 40, "/nowhere")
+        body = request(number, self._job_seconds[number % len(self._job_seconds)], "0" * 40, "/nowhere")
         try:
             first = self._server.call("POST", "/api/v1/runs", body, {"Idempotency-Key": key})["runs"]
             self._journal.write(key, first[0]["run_id"])
@@ -155,16 +160,15 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     server = Server(data, free_port(), lease_ttl_seconds=10, heartbeat_seconds=2)
     server.start()
     journal = Journal(root / "journal")
-    load = Load(server, journal)
+    load = Load(server, journal, job_seconds=JOB_SECONDS)
     runner = start_runner(server, root / "work")
     load.start()
     recoveries = []
     in_flight = []
     try:
         for cycle in range(cycles):
-            _wait_for_load(server)
             time.sleep(chance.uniform(0, 8))  # the crash comes at a moment that nothing tells of
-            in_flight.append(_in_progress(server))
+            in_flight.append(_under_load(server))
             server.kill()
             runner.kill()
             runner.wait()
@@ -193,11 +197,12 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     }
 
 
-def _wait_for_load(server: Api) -> None:
-    """Until enough jobs are in flight for a crash to hurt."""
+def _under_load(server: Api) -> int:
+    """How many jobs are in flight, as soon as they are enough for a crash to hurt, or when they are still fewer after a while."""
     give_up_at = time.monotonic() + LOAD_SECONDS_MAX
-    while _in_progress(server) < IN_FLIGHT_MIN and time.monotonic() < give_up_at:
+    while (in_progress := _in_progress(server)) < IN_FLIGHT_MIN and time.monotonic() < give_up_at:
         time.sleep(0.1)  # polls another process: there is nothing to wait on
+    return in_progress
 
 
 def _in_progress(server: Api) -> int:
