@@ -1,4 +1,4 @@
-"""Ed25519 signatures of runners: checked here, so that only this module knows the library."""
+"""Ed25519 signatures, checked: what runners sign, and what signing.py signs. Only these two modules know the library."""
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

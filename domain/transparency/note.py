@@ -17,6 +17,8 @@ import msgspec
 
 ED25519 = b"\x01"
 """The signature type of Ed25519; 32 bytes of public key follow it."""
+_SPKI = bytes.fromhex("302a300506032b6570032100")
+"""What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo."""
 DASH = "— "
 KEY_ID_BYTES = 4
 ROOT_BYTES = 32
@@ -67,6 +69,11 @@ def key_id(name: str, public_key: bytes) -> bytes:
 def verifier_key(name: str, public_key: bytes) -> str:
     """An Ed25519 key as it is published: `name+id+key`."""
     return f"{name}+{key_id(name, public_key).hex()}+{_base64(ED25519 + public_key)}"
+
+
+def public_pem(public_key: bytes) -> str:
+    """An Ed25519 key as openssl reads it (RFC 8410)."""
+    return f"-----BEGIN PUBLIC KEY-----\n{_base64(_SPKI + public_key)}\n-----END PUBLIC KEY-----\n"
 
 
 def read_verifier_key(text: str) -> tuple[str, bytes]:

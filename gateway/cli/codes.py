@@ -1,10 +1,13 @@
 """What the codes of the command line mean; those of workflow files are in domain.workflow.codes.
 
 Codes are stable: one is never reused for something else. CLI the command line, RUN runs and their source, API the
-connection to a server, EMB the embedded servers.
+connection to a server, EMB the embedded servers, AUD and SIG the proof of the log and the keys that sign it.
 """
 
 EXPLANATIONS: dict[str, str] = {
+    "AUD001": "A checkpoint that was given is not one of this log, or its signature does not hold: the message names the check"
+    " (note: it is no C2SP checkpoint; other_log: another log's; unknown_key: by no key that is known; signature: not what the"
+    " key has signed; key: a public key cannot be read). The log itself was not looked at.",
     "CLI001": "The command line is not one that Ledgermill understands: an unknown verb or option, a missing argument, or a"
     " reference that may mean several things. Nothing was done. The exit code is 64.",
     "CLI002": "A setting has a value of the wrong kind. Settings are LEDGERMILL_* environment variables; `ledgermill config`"
@@ -45,6 +48,9 @@ EXPLANATIONS: dict[str, str] = {
     "SRV001": "A part of the server ended again and again, so the server gave up instead of serving half. What is acknowledged"
     " is stored; the log says what went wrong.",
     "RUN008": "The stack of this run (Postgres, NATS, gateway, runners) ended before it was ready. Its log says why.",
+    "SIG001": "A file that should hold an Ed25519 key in PEM holds something else. A private key is never replaced by a new one: put the"
+    " right file there, or move it away and a new key is made.",
+    "SIG002": "A file with a private key can be read by others than its owner, so it is not used. Others may have taken the key.",
     "STO001": "The disk of the database is full. What was acknowledged is stored; nothing new is acknowledged until there is"
     " space again, and then work goes on by itself.",
     "STO002": "The database did not answer within its time limit, as when a session holds a lock. Nothing was written.",
