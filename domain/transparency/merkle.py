@@ -7,6 +7,8 @@ two and a proof of any size the tree had costs a few dozen. Verifying needs no t
 from collections.abc import Sequence
 from hashlib import sha256
 
+import msgspec
+
 EMPTY_ROOT = sha256(b"").digest()
 """The root of a tree without leaves."""
 
@@ -19,6 +21,111 @@ def leaf_hash(content: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()
+
+
+Span = tuple[int, int]
+"""Leaves begin .. end - 1, of which a proof holds one hash."""
+
+
+def inclusion_spans(index: int, size: int) -> tuple[Span, ...]:
+    """Of what the proof for a leaf is made (RFC 9162, 2.1.3.1). Raises ValueError for a leaf that the tree has not."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is not in a tree of {size} leaves")
+    spans: list[Span] = []
+    begin, end = 0, size
+    while end - begin > 1:
+        middle = begin + _split(end - begin)
+        if index < middle:
+            spans.append((middle, end))
+            end = middle
+        else:
+            spans.append((begin, middle))
+            begin = middle
+    return tuple(reversed(spans))
+
+
+def consistency_spans(first: int, second: int) -> tuple[Span, ...]:
+    """Of what the proof between two sizes is made (RFC 9162, 2.1.4.1). Raises ValueError where the first is the larger one."""
+    if not 0 <= first <= second:
+        raise ValueError(f"a tree of {first} leaves is no beginning of one of {second}")
+    if first in (0, second):
+        return ()
+    spans: list[Span] = []
+    begin, end, whole = 0, second, True
+    while first != end:
+        middle = begin + _split(end - begin)
+        if first <= middle:
+            spans.append((middle, end))
+            end = middle
+        else:
+            spans.append((begin, middle))
+            begin, whole = middle, False
+    return tuple(reversed(spans if whole else [*spans, (begin, end)]))
+
+
+def perfect(begin: int, end: int) -> list[tuple[int, int]]:
+    """The perfect subtrees that a span consists of, from the left, as (level, index): 2**level leaves, the index-th of that level.
+
+    A span of a proof begins where all of them can: at a multiple of the largest.
+    """
+    found = []
+    while begin < end:
+        level = (end - begin).bit_length() - 1
+        found.append((level, begin >> level))
+        begin += 1 << level
+    return found
+
+
+def folded(hashes: Sequence[bytes]) -> bytes:
+    """The hash over a span, from those of its perfect subtrees."""
+    *others, found = hashes
+    for each in reversed(others):
+        found = node_hash(each, found)
+    return found
+
+
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
+    """The root over nodes of one level, as many as a power of two."""
+    while len(hashes) > 1:
+        pairs = iter(hashes)
+        hashes = [node_hash(left, right) for left, right in zip(pairs, pairs, strict=True)]
+    return hashes[0]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """The hash of a perfect subtree: 2**level leaves, the index-th of that level."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
+class Frontier:
+    """The right edge of a tree that grows: its size and root, in as many hashes as the size has bits."""
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        """peaks: the hashes of the perfect subtrees that a tree of this size consists of, from the left."""
+        self._peaks = [(level, peak) for (level, _), peak in zip(perfect(0, size), peaks, strict=True)]
+        self.size = size
+
+    def copy(self) -> "Frontier":
+        """One that grows by itself."""
+        return Frontier(self.size, [peak for _, peak in self._peaks])
+
+    def add(self, found: bytes, level: int = 0) -> list[Node]:
+        """Append a perfect subtree of 2**level leaves, of which the size is a multiple; returns it and all that it completes."""
+        self.size += 1 << level
+        nodes = [Node(level, (self.size >> level) - 1, found)]
+        while self._peaks and self._peaks[-1][0] == level:
+            found = node_hash(self._peaks.pop()[1], found)
+            level += 1
+            nodes.append(Node(level, (self.size >> level) - 1, found))
+        self._peaks.append((level, found))
+        return nodes
+
+    def root(self) -> bytes:
+        """The root now."""
+        return folded([peak for _, peak in self._peaks]) if self._peaks else EMPTY_ROOT
 
 
 class Tree:
@@ -49,40 +156,14 @@ class Tree:
         return self._subtree(0, size) if size else EMPTY_ROOT
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
-        """The proof that leaf `index` is in the tree of that size (RFC 9162, 2.1.3.1)."""
+        """The proof that leaf `index` is in the tree of that size."""
         size = self._known(self.size if size is None else size)
-        if not 0 <= index < size:
-            raise ValueError(f"leaf {index} is not in a tree of {size} leaves")
-        proof: list[bytes] = []
-        begin, end = 0, size
-        while end - begin > 1:
-            middle = begin + _split(end - begin)
-            if index < middle:
-                proof.append(self._subtree(middle, end))
-                end = middle
-            else:
-                proof.append(self._subtree(begin, middle))
-                begin = middle
-        return tuple(reversed(proof))
+        return tuple([self._subtree(*span) for span in inclusion_spans(index, size)])
 
     def consistency(self, first: int, second: int | None = None) -> tuple[bytes, ...]:
-        """The proof that the tree of size `second` is that of size `first`, only longer (RFC 9162, 2.1.4.1)."""
+        """The proof that the tree of size `second` is that of size `first`, only longer."""
         second = self._known(self.size if second is None else second)
-        if not 0 <= first <= second:
-            raise ValueError(f"a tree of {first} leaves is no beginning of one of {second}")
-        if first in (0, second):
-            return ()
-        proof: list[bytes] = []
-        begin, end, whole = 0, second, True
-        while first != end:
-            middle = begin + _split(end - begin)
-            if first <= middle:
-                proof.append(self._subtree(middle, end))
-                end = middle
-            else:
-                proof.append(self._subtree(begin, middle))
-                begin, whole = middle, False
-        return tuple(reversed(proof if whole else [*proof, self._subtree(begin, end)]))
+        return tuple([self._subtree(*span) for span in consistency_spans(first, second)])
 
     def _known(self, size: int) -> int:
         if not 0 <= size <= self.size:
@@ -91,12 +172,7 @@ class Tree:
 
     def _subtree(self, begin: int, end: int) -> bytes:
         """The hash over leaves begin .. end - 1; begin is a multiple of the next power of two."""
-        count = end - begin
-        if count & (count - 1) == 0:
-            level = count.bit_length() - 1
-            return self._levels[level][begin >> level]
-        middle = begin + _split(count)
-        return node_hash(self._subtree(begin, middle), self._subtree(middle, end))
+        return folded([self._levels[level][index] for level, index in perfect(begin, end)])
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
