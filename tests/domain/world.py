@@ -457,8 +457,9 @@ class World:
         """Time passes, and deadlines are looked at."""
         self.clock.advance(self.pick(SECONDS))
         first = min(self.draw(len(DEADLINES)), self.draw(len(DEADLINES)))  # the first kinds are the rare ones
+        going = [job for job in self.jobs[-4:] if not isinstance(drive(self.handler.state(job, "job")), Done)]
         for kind in DEADLINES[first:] + DEADLINES[:first]:
-            for about in self.runs[-4:] if kind == "run" else self.jobs[-4:]:
+            for about in {"run": self.runs[-4:], "job": self.jobs[-4:]}.get(kind, going):
                 outcome = self.send(r.ExpireRun(about) if kind == "run" else c.Expire(about, kind))
                 self.reached[f"deadline {kind}"] += bool(outcome.events)
 
