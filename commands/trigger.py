@@ -261,7 +261,7 @@ def select(request: TriggerRequest, untrusted_values: str = "warn", elsewhere: E
             rejected.append(NotTriggered(file.path, verdict.reason, verdict.filter or ""))
             continue
         options = {**reader.released(untrusted_values), "repository": request.repository.full_name}
-        gathered = gather(workflow, texts, options, elsewhere)
+        gathered = gather(workflow, texts, options, elsewhere, request.jobs)
         workflow = gathered.workflow
         diagnostics.extend(gathered.found)
         wanted.extend(gathered.wanted)

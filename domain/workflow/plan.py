@@ -22,6 +22,7 @@ from domain.workflow.evaluation import Concurrency, Evaluator, PlanError
 from domain.workflow.expression_error import ExpressionError
 from domain.workflow.expressions import condition_expression, trace_condition
 from domain.workflow.model import Job, Step, Workflow
+from domain.workflow.narrowing import with_needs
 
 STEP_NAME_LENGTH_MAX = 200
 
@@ -84,9 +85,8 @@ def nodes(workflow: Workflow, only: tuple[str, ...] = (), call: Call | None = No
 
     call: the call that these nodes belong to, where the workflow is a called one.
     """
-    wanted = _with_needs(workflow, only) if only else set(workflow.jobs)
     ordered: dict[str, PlannedNode] = {}
-    waiting = [job for key, job in workflow.jobs.items() if key in wanted]
+    waiting = [workflow.jobs[key] for key in with_needs(workflow.jobs, only)]
     while waiting:
         ready = [job for job in waiting if all(need in ordered for need in job.needs)]
         assert ready, "the reader refuses needs in a circle"  # noqa: S101 - the impossible is an assertion
@@ -110,17 +110,6 @@ def _node(job: Job) -> PlannedNode:
         condition=job.condition,
         matrix=has_matrix,
     )
-
-
-def _with_needs(workflow: Workflow, only: tuple[str, ...]) -> set[str]:
-    found: set[str] = set()
-    pending = [key for key in only if key in workflow.jobs]
-    while pending:
-        key = pending.pop()
-        if key not in found:
-            found.add(key)
-            pending.extend(workflow.jobs[key].needs)
-    return found
 
 
 def expand(

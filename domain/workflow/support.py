@@ -3,15 +3,18 @@
 `read` never looks at this, so its verdict stays GitHub's. A part of the language that is built loses its lines here.
 """
 
+from collections.abc import Collection
+
 from domain.workflow.diagnostics import Diagnostic
 from domain.workflow.model import Job, Place, Step, Workflow
+from domain.workflow.narrowing import with_needs
 
 _CHECKOUT = "actions/checkout"
 
 
-def unsupported(workflow: Workflow) -> list[Diagnostic]:
-    """All that a run of this workflow would need and cannot have, in the order of the file."""
-    found = [each for job in workflow.jobs.values() for each in _job(workflow.path, job)]
+def unsupported(workflow: Workflow, only: Collection[str] = ()) -> list[Diagnostic]:
+    """All that a run of this workflow would need and cannot have, in the order of the file. only: of these jobs, not of all."""
+    found = [each for key in with_needs(workflow.jobs, only) for each in _job(workflow.path, workflow.jobs[key])]
     return sorted(found, key=lambda each: (each.line, each.column))
 
 
@@ -28,7 +31,7 @@ def _job(file: str, job: Job) -> list[Diagnostic]:
 
 def _step(file: str, step: Step) -> list[Diagnostic]:
     if step.uses is not None and step.uses.partition("@")[0].lower() != _CHECKOUT:
-        help_ = "do the same in a `run` step; of all actions only actions/checkout runs yet"
+        help_ = "do the same in a `run` step, or run other jobs only (run -j JOB); of all actions only actions/checkout runs yet"
         return [_not_yet(file, "WF202", step.places.get("uses", step.place), f'the action "{step.uses}"', help_)]
     return [found for each in step.parallel for found in _step(file, each)]
 

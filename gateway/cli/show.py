@@ -9,6 +9,7 @@ from domain import schedule
 from domain.cron_times import next_time
 from domain.workflow import matrix as matrices
 from domain.workflow.diagnostics import as_json as diagnostic_json
+from domain.workflow.narrowing import with_needs
 from gateway.cli import planning, render
 
 Json = dict[str, Any]
@@ -25,7 +26,7 @@ def jobs_of(plan: planning.Plan, workflows: dict[str, Any]) -> list[Json]:
     found = []
     for path, workflow in workflows.items():
         stages: dict[str, int] = {}
-        wanted = _with_needs(workflow.jobs, plan.request.jobs)
+        wanted = with_needs(workflow.jobs, plan.request.jobs)
         while len(stages) < len(wanted):
             for key in wanted:
                 needs = workflow.jobs[key].needs
@@ -136,17 +137,3 @@ def _matrix(job: Json) -> str:
     shown = [matrices.display_name("", each).strip() for each in combinations[:COMBINATIONS_SHOWN]]
     more = len(combinations) - len(shown)
     return f"of {len(combinations)}: {' '.join(shown)}" + (f" and {more} more" if more else "")
-
-
-def _with_needs(jobs: dict[str, Any], wanted: tuple[str, ...]) -> list[str]:
-    """The wanted jobs (all, where none is named) and everything they need."""
-    if not wanted:
-        return list(jobs)
-    found: list[str] = []
-    todo = [key for key in wanted if key in jobs]
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found.append(key)
-            todo.extend(jobs[key].needs)
-    return found

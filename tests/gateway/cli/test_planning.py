@@ -39,6 +39,12 @@ jobs:
     steps:
       - run: echo deploy
 """
+ALONE = """\
+  alone:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo alone
+"""
 
 
 @pytest.fixture
@@ -123,6 +129,16 @@ def test_what_this_version_cannot_run_is_refused_with_its_place(ledgermill, repo
     assert said.code == 1
     assert ".github/workflows/ci.yml:15:" in said.err
     assert "[WF202]" in said.err
+
+
+def test_a_job_that_can_run_is_planned_beside_one_that_cannot_yet(ledgermill, repository):
+    """`-j` asks for jobs; what the others would need keeps nobody from running these, but what they need themselves does."""
+    workflow(repository, CI.replace("- run: echo lint", "- uses: actions/setup-python@v5") + ALONE)
+    assert ledgermill("run", "-n", "-j", "alone", "-C", str(repository)).code == 0
+    refused = ledgermill("run", "-n", "-j", "alone", "-j", "test", "-C", str(repository))
+    assert refused.code == 1
+    assert "[WF202]" in refused.err
+    assert "run -j JOB" in refused.err
 
 
 def test_pasting_an_untrusted_value_is_denied_by_setting_or_flag(ledgermill, repository, monkeypatch):
