@@ -100,9 +100,14 @@ def event_id(stream: UUID, version: int) -> UUID:
     return derive("event", stream, version)
 
 
-def event_number(stream: UUID, version: int) -> int:
-    """`event_id` as an integer, without the objects: a checker asks for that of every event of a log."""
-    digest = sha1(_ROOT + f"event\x1f{msgspec.to_builtins(stream)}\x1f{version}".encode(), usedforsecurity=False).digest()
+def event_root(stream: UUID) -> bytes:
+    """What the names of all events of a stream begin with; see `event_number`."""
+    return _ROOT + f"event\x1f{msgspec.to_builtins(stream)}\x1f".encode()
+
+
+def event_number(root: bytes, version: int) -> int:
+    """`event_id` as an integer, without the objects: a checker asks for that of every event of a log. root: `event_root` of its stream."""
+    digest = sha1(root + b"%d" % version, usedforsecurity=False).digest()
     return int.from_bytes(digest[:16], "big") & _UNVERSIONED | _VERSION_5
 
 

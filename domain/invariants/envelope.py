@@ -2,11 +2,21 @@
 
 from uuid import UUID
 
+import msgspec
+
 from domain.envelope import Recorded
-from domain.ids import event_number
+from domain.ids import event_number, event_root
 from domain.invariants.job import Finding, JobLedger
 from domain.job import events as job
 from domain.run import events as run
+
+
+class Stream(msgspec.Struct, gc=False):
+    """What was seen of a stream. root: see domain.ids.event_root."""
+
+    version: int
+    tenant: str
+    root: bytes
 
 
 class EnvelopeAccount:
@@ -15,27 +25,26 @@ class EnvelopeAccount:
     def __init__(self, jobs: JobLedger) -> None:
         self._jobs = jobs
         self._position = 0
-        self._versions: dict[UUID, int] = {}
-        self._tenants: dict[UUID, str] = {}
+        self._streams: dict[int, Stream] = {}
         self._known: set[int] = set()
-        self._unnamed: list[tuple[UUID, int]] = []
+        self._unnamed: list[tuple[bytes, int]] = []
 
     def see(self, event: Recorded) -> list[Finding]:
         """The findings about one event's envelope."""
         found: list[Finding] = []
-        stream, version, meta = event.stream, event.version, event.meta
+        version, meta = event.version, event.meta
         if event.position <= self._position:
             found.append((1, f"position {event.position} was read after position {self._position}"))
         else:
             self._position = event.position
-        expected = self._versions.get(stream, 0) + 1
-        self._versions[stream] = version
-        if version != expected:
-            found.append((1, f"version {version} stands where version {expected} belongs"))
-        if expected == 1:
-            self._tenants[stream] = meta.tenant
-        elif meta.tenant != self._tenants[stream]:
-            found.append((8, f"{event.type} is of tenant {meta.tenant}; its stream is of {self._tenants[stream]}"))
+        stream = self._streams.get(event.stream.int)
+        if stream is None:
+            stream = self._streams[event.stream.int] = Stream(0, meta.tenant, event_root(event.stream))
+        if version != stream.version + 1:
+            found.append((1, f"version {version} stands where version {stream.version + 1} belongs"))
+        stream.version = version
+        if meta.tenant != stream.tenant:
+            found.append((8, f"{event.type} is of tenant {meta.tenant}; its stream is of {stream.tenant}"))
         cause = meta.cause
         if cause is None:
             if meta.command is None:
@@ -44,15 +53,16 @@ class EnvelopeAccount:
             found.append((8, f"{event.type} names the cause {cause}, which is no earlier event"))
         data = event.data
         belongs: UUID | None = None
-        if isinstance(data, run.RunEvent):
-            belongs = stream
-        elif isinstance(data, job.JobCreated):
+        if isinstance(data, job.JobCreated):
             belongs = data.run
         elif isinstance(data, job.JobEvent):
-            belongs = self._jobs.run_of(stream)
-        if belongs is not None and meta.correlation != belongs:
+            account = self._jobs.get(event.stream)
+            belongs = account.spec.run if account is not None else None
+        elif isinstance(data, run.RunEvent):
+            belongs = event.stream
+        if belongs is not None and (meta.correlation is None or meta.correlation.int != belongs.int):
             found.append((8, f"{event.type} has correlation {meta.correlation}, but its run is {belongs}"))
-        self._unnamed.append((stream, version))
+        self._unnamed.append((stream.root, version))
         return found
 
     def _find(self, cause: int) -> bool:

@@ -26,6 +26,7 @@ Late = tuple[int, UUID, str]
 class Standing(msgspec.Struct):
     """A job that is not over. cause: what keeps it; until: when somebody has to look at it at the latest."""
 
+    id: UUID
     run: UUID
     position: int
     cause: str = ""
@@ -36,7 +37,7 @@ class LivenessAccount:
     """What every job and run waits for."""
 
     def __init__(self) -> None:
-        self._jobs: dict[UUID, Standing] = {}
+        self._jobs: dict[int, Standing] = {}
         self._held: dict[UUID, str] = {}
         self._runs: dict[UUID, int] = {}
         self._waiting: dict[UUID, int] = {}
@@ -47,15 +48,15 @@ class LivenessAccount:
         return ()
 
     def _renewed(self, event: Recorded) -> None:
-        standing = self._jobs.get(event.stream)
+        standing = self._jobs.get(event.stream.int)
         if standing is not None:
             standing.until = event.data.expires_at
 
     def _created(self, event: Recorded) -> None:
-        self._jobs[event.stream] = Standing(event.data.run, event.position)
+        self._jobs[event.stream.int] = Standing(event.stream, event.data.run, event.position)
 
     def _ended(self, event: Recorded) -> None:
-        self._jobs.pop(event.stream, None)
+        self._jobs.pop(event.stream.int, None)
 
     def _held_back(self, event: Recorded) -> None:
         self._held[event.data.job] = event.data.reason
@@ -111,8 +112,8 @@ class LivenessAccount:
     def end(self, now: datetime | None) -> Iterator[Late]:
         """What stands still at the end of the log."""
         alive = set()
-        for stream, each in self._jobs.items():
-            held = self._held.get(stream, "")
+        for each in self._jobs.values():
+            stream, held = each.id, self._held.get(each.id, "")
             if not each.cause and not held:
                 yield each.position, stream, "the job is not over and nothing keeps it: no queue, no lease, no pause, no group"
             elif now is not None and each.until is not None and each.until + GRACE < now:
@@ -123,6 +124,6 @@ class LivenessAccount:
                 yield position, stream, "the run is not over and none of its jobs is under way"
 
     def _keep(self, event: Recorded, cause: str, until: datetime | None) -> None:
-        standing = self._jobs.get(event.stream)
+        standing = self._jobs.get(event.stream.int)
         if standing is not None:
             standing.cause, standing.until, standing.position = cause, until, event.position

@@ -228,9 +228,10 @@ class RunLedger:
         if event.stream in run.held:
             yield 5, f"the job was queued while it is held back ({run.held[event.stream]})"
         limit = run.limits.get(node, 0)
-        under_way = [job for job, result in run.open[node].items() if not result and run.held.get(job) != "max_parallel"]
-        if limit and len(under_way) > limit:
-            yield 5, f"{len(under_way)} jobs of node {node} are under way, and max-parallel is {limit}"
+        if limit:
+            under_way = [job for job, result in run.open[node].items() if not result and run.held.get(job) != "max_parallel"]
+            if len(under_way) > limit:
+                yield 5, f"{len(under_way)} jobs of node {node} are under way, and max-parallel is {limit}"
 
     def _concluded(self, run: Progress, data: e.JobConcluded) -> Iterator[Finding]:
         jobs = run.open.get(data.node, {})

@@ -6,7 +6,7 @@ a test, the registered ones) are looked for as they are and as they are usually 
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from types import UnionType
@@ -38,35 +38,54 @@ _ENCODER = msgspec.json.Encoder()
 _PERSON = re.compile(r"[@\s]")
 
 
+BATCH_EVENTS = 256
+"""So many events are looked at in one go: what is sought is nearly never there, and to look costs most when it is done often."""
+
+
 class SecretScan:
     """Looks at every event. secrets: values that must not appear in any."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._needles = [needle for secret in secrets for needle in encodings(secret)]
+        self._sought = (*(start for start, _ in FORMS), *self._needles)
         self._actors: set[str] = set()
+        self._batch: list[Recorded] = []
 
-    def see(self, event: Recorded) -> list[Finding]:
-        """The findings about one event and its envelope."""
-        found: list[Finding] = []
+    def see(self, event: Recorded) -> Iterable[Finding]:
+        """The findings about one event's envelope."""
         actor = event.meta.actor
-        if actor not in self._actors:
-            if _PERSON.search(actor) is not None:
-                found.append((7, "the actor is a name or an address, not an opaque id"))
-            else:
-                self._actors.add(actor)
-        data = event.data
-        kind: type = type(data)
-        if not _holds_text(kind):
-            return found
-        content = data.content if kind is Unreadable else _ENCODER.encode(data)
+        if actor in self._actors:
+            return ()
+        if _PERSON.search(actor) is not None:
+            return ((7, "the actor is a name or an address, not an opaque id"),)
+        self._actors.add(actor)
+        return ()
+
+    def read(self, event: Recorded) -> Iterable[tuple[Recorded, Finding]]:
+        """The findings about the content of the events so far, some of them later than they come; the rest tells `end`."""
+        self._batch.append(event)
+        return self.end() if len(self._batch) == BATCH_EVENTS else ()
+
+    def end(self) -> list[tuple[Recorded, Finding]]:
+        """What is left to tell."""
+        batch, self._batch = self._batch, []
+        content = b" ".join([_ENCODER.encode([event.data for event in batch]), *map(_unread, batch)])
+        if not any(each in content for each in self._sought):
+            return []
+        return [(event, finding) for event in batch for finding in self._told(event)]
+
+    def _told(self, event: Recorded) -> Iterator[Finding]:
+        content = _unread(event) or _ENCODER.encode(event.data)
         for start, form in FORMS:
             if start in content and form.search(content):
-                found.append((7, f"{event.type} holds what looks like a credential ({start.decode()}...)"))
-        for needle in self._needles:
-            if needle in content:
-                found.append((7, f"{event.type} holds a secret value"))
-                break
-        return found
+                yield 7, f"{event.type} holds what looks like a credential ({start.decode()}...)"
+        if any(needle in content for needle in self._needles):
+            yield 7, f"{event.type} holds a secret value"
+
+
+def _unread(event: Recorded) -> bytes:
+    """The bytes of an event that this code cannot read, as they are stored."""
+    return event.data.content if isinstance(event.data, Unreadable) else b""
 
 
 def encodings(secret: str) -> set[bytes]:
@@ -81,7 +100,7 @@ def encodings(secret: str) -> set[bytes]:
 
 
 @cache
-def _holds_text(kind: type) -> bool:
+def holds_text(kind: type) -> bool:
     """Whether an event of this type has a field that may hold free text; a heartbeat, for one, has none."""
     return any(not _bare(field.type) for field in msgspec.structs.fields(kind))
 
