@@ -93,6 +93,12 @@ class EventStore(Protocol):
     async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
         """Of what `load` gives only the events of these types. What else the stream holds costs its reader nothing."""
 
+    async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> tuple[Recorded, ...]:
+        """The events of several streams with position <= through, in position order, in one question.
+
+        besides: types of events that are left out, in their newest shape; what they hold costs nothing.
+        """
+
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """The next committed events with position > after, at most `limit`; None when there are none."""
 

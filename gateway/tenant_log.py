@@ -44,6 +44,10 @@ class TenantLog:
         """Of what `load` gives only the events of these types."""
         return self.own(await self._store.load_only(stream, types, after))
 
+    async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> tuple[Recorded, ...]:
+        """The events of several streams up to a position, in position order; see EventStore."""
+        return self.own(await self._store.load_streams(streams, through, besides))
+
     async def head(self) -> int:
         """The position of the last event of the shard."""
         return await self._store.head()

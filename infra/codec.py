@@ -34,7 +34,9 @@ class Stored(msgspec.Struct, Generic[T], omit_defaults=True, gc=False):
     correlation: UUID | None = None
 
 
-_TOPICS: dict[type[msgspec.Struct], str] = {shape: f"{name}.v{schema}" for shape, (name, schema) in NAMES.items()}
+TOPICS: dict[type[msgspec.Struct], str] = {shape: f"{name}.v{schema}" for shape, (name, schema) in NAMES.items()}
+"""What a row of each type of event is marked with."""
+
 _encode = msgspec.json.Encoder().encode
 _envelope = msgspec.json.Decoder(Stored[msgspec.Raw])
 _plain = msgspec.json.Decoder(Stored[dict[str, Any]])
@@ -48,7 +50,7 @@ def to_row(event: NewEvent) -> tuple[str, bytes]:
     """(topic, state) of a new event. Raises KeyError when its type is not registered."""
     meta, data = event.meta, event.data
     state = _encode(Stored(meta.at, meta.tenant, meta.actor, data, meta.token, meta.command, meta.cause, meta.correlation))
-    return _TOPICS[type(data)], state
+    return TOPICS[type(data)], state
 
 
 def recorded(position: int, stream: UUID, version: int, topic: str, state: bytes) -> Recorded:

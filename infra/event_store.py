@@ -1,8 +1,8 @@
 """The Postgres event store: one shard's log behind the port `EventStore`.
 
-Writing goes through the appender, reading through two connections of their own: one for streams (commands wait for
-it), one for pages (large, may wait). Everything else that touches the event table lives in infra too and calls the
-same append function; nothing updates or deletes an event.
+Writing goes through the appender, reading through connections of their own: one for streams (commands wait for it), one
+for pages (large, may wait), and, once somebody asks for them, one for the stories of runs (large too). Everything else
+that touches the event table lives in infra too and calls the same append function; nothing updates or deletes an event.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from domain.ports import Page, StreamWrite, Tracking, VersionConflict
 from infra import codec
 from infra.append_call import Row, StoredRow
 from infra.appender import Appender
+from infra.arrays import Uuids
 from infra.connections import connect, session_name, unavailable
 from infra.direct import BIGINT_OID, TEXT_OID, UUID_OID, Statement, bigint
 from infra.migrations import migrate
@@ -37,6 +38,7 @@ class PostgresEventStore:
         self.shard = shard
         self._appender = appender
         self._streams = Reader(database_url)
+        self._stories = Reader(database_url)
         self._log = Reader(database_url)
         self._next: tuple[tuple[int, int], asyncio.Task[list[StoredRow]]] | None = None
         self._load = _statement(
@@ -50,6 +52,16 @@ class PostgresEventStore:
             f"select {COLUMNS} from {table} where originator_id = $1 and originator_version > $2"  # noqa: S608 - see above
             " and split_part(topic, '.v', 1) = any(string_to_array($3, ' ')) order by originator_version",
             UUID_OID,
+            BIGINT_OID,
+            TEXT_OID,
+        )
+        # Each stream by the primary key, whatever the planner thinks of the table's size: `offset` keeps it from becoming a join.
+        self._load_streams = _statement(
+            "load_streams",
+            f"select {COLUMNS} from unnest($1) as w(stream), lateral (select {COLUMNS} from {table}"  # noqa: S608 - see above
+            " where originator_id = w.stream and originator_version > 0 and notification_id <= $2"
+            " and topic <> all(string_to_array($3, ' ')) order by originator_version offset 0) as e order by notification_id",
+            Uuids.oid,
             BIGINT_OID,
             TEXT_OID,
         )
@@ -85,6 +97,7 @@ class PostgresEventStore:
             self._next[1].cancel()
             await asyncio.wait({self._next[1]})
         await self._streams.close()
+        await self._stories.close()
         await self._log.close()
 
     @property
@@ -140,6 +153,12 @@ class PostgresEventStore:
         """See the port."""
         names = " ".join([NAMES[each][0] for each in types])
         rows = await self._streams.fetch(self._load_only, (stream.bytes, bigint(after), names.encode()))
+        return tuple([codec.recorded(*row) for row in rows])
+
+    async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> tuple[Recorded, ...]:
+        """See the port."""
+        topics = " ".join([codec.TOPICS[each] for each in besides])
+        rows = await self._stories.fetch(self._load_streams, (Uuids.of(streams).content, bigint(through), topics.encode()))
         return tuple([codec.recorded(*row) for row in rows])
 
     async def read(self, after: int, limit: int = 1000) -> Page | None:

@@ -35,9 +35,11 @@ class DeadlineRow(msgspec.Struct, gc=False):
 
 
 def _earliest(row: DeadlineRow) -> DeadlineRow:
-    row.step_at = min(row.steps.values(), default=None)
-    clocks = (row.lease_at, row.accept_at, row.step_at, row.job_at, row.queue_at, row.retry_at, row.cancel_at)
-    row.due_at = min((at for at in clocks if at is not None), default=None)
+    due = row.step_at = min(row.steps.values()) if row.steps else None
+    for at in (row.lease_at, row.accept_at, row.job_at, row.queue_at, row.retry_at, row.cancel_at):
+        if at is not None and (due is None or at < due):
+            due = at
+    row.due_at = due
     return row
 
 

@@ -164,6 +164,14 @@ class Folder:
         except Exception as error:
             raise PoisonedError(str(error)) from error
 
+    def check(self) -> None:
+        """Raise PoisonedError where Postgres cannot hold a row that was changed."""
+        try:
+            for cache in self.caches:
+                cache.table.check([slot.row for slot in cache.dirty if slot.row is not None])
+        except Exception as error:
+            raise PoisonedError(str(error)) from error
+
     def forget(self) -> None:
         """Drop all rows. They are read again from where they were last written."""
         for cache in self.caches:
@@ -211,7 +219,7 @@ class Folder:
                 for apply, slot, _ in of_event:
                     slot.row = apply(slot.row, event, slot.key)
                     if slot.row is not None:
-                        tables[id(slot)].check(slot.row)
+                        tables[id(slot)].check([slot.row])
             except Exception as error:  # noqa: BLE001 - see above
                 for slot, row in before:
                     slot.row = row
@@ -261,8 +269,18 @@ def _unreachable(_row: Row | None, event: Recorded, _key: Key) -> Row | None:
 
 def folded(tables: Iterable[Table], events: Sequence[Recorded], parked: Iterable[Parked] = ()) -> Folder:
     """A folder that has folded these events in memory, from no rows on. parked: the streams that wait already."""
-    folder = Folder(tables, capacity=0, parked=(copy(each) for each in parked), careful=True)
+    made, waiting = tuple(tables), tuple(parked)
+    try:
+        return _folded(made, events, waiting, careful=False)
+    except PoisonedError:
+        return _folded(made, events, waiting, careful=True)
+
+
+def _folded(tables: Sequence[Table], events: Sequence[Recorded], parked: Sequence[Parked], *, careful: bool) -> Folder:
+    folder = Folder(tables, capacity=0, parked=map(copy, parked), careful=careful)
     folder.apply(folder.claim(events))
+    if not careful:
+        folder.check()
     return folder
 
 

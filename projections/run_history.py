@@ -1,4 +1,4 @@
-"""The events of a run and its jobs, in position order, read from their streams.
+"""The events of a run and its jobs, in position order, read from their streams: the run's, then all of its jobs' at once.
 
 The streams are the truth at any moment, so no view has to catch up first.
 """
@@ -17,10 +17,13 @@ class Log(Protocol):
     async def load(self, stream: UUID, after: int = 0) -> Sequence[Recorded]:
         """The events of a stream with version > after, in order."""
 
+    async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> Sequence[Recorded]:
+        """The events of several streams with position <= through, in position order, without those of the types `besides`."""
 
-async def run_history(store: Log, run: UUID, through: int) -> list[Recorded]:
-    """All events of a run with position <= through; empty when there is no such run."""
-    found = [event for event in await store.load(run) if event.position <= through]
+
+async def run_history(store: Log, run: UUID, through: int, besides: Sequence[type] = ()) -> list[Recorded]:
+    """All events of a run with position <= through; empty when there is no such run. besides: types that are left out."""
+    found = list(await store.load_streams([run], through, besides))
     jobs: dict[UUID, None] = {}
     for event in found:
         match event.data:
@@ -30,9 +33,9 @@ async def run_history(store: Log, run: UUID, through: int) -> list[Recorded]:
                 jobs[job] = None
             case _:
                 pass
-    for stream in jobs:
-        found.extend(event for event in await store.load(stream) if event.position <= through)
-    found.sort(key=lambda event: event.position)
+    if jobs:
+        found.extend(await store.load_streams(list(jobs), through, besides))
+        found.sort(key=lambda event: event.position)
     return found
 
 

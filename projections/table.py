@@ -28,7 +28,7 @@ Row = Any
 Apply = Callable[[Row | None, Recorded, Key], Row | None]
 Keys = Callable[[Recorded], Sequence[Key]]
 
-BIGINT = range(-(2**63), 2**63)
+BIGINT_MIN, BIGINT_MAX = -(2**63), 2**63 - 1
 
 LIVE = "views"
 REBUILD = "views_rebuild"
@@ -88,16 +88,17 @@ class Table:
         self._integers = tuple(column.name for column in self.columns if column.sql == "bigint")
         self._required = tuple(column.name for column in self.columns if not column.nullable)
 
-    def check(self, row: Row) -> None:
-        """Raise ValueError where Postgres cannot hold the row."""
+    def check(self, rows: Sequence[Row]) -> None:
+        """Raise ValueError where Postgres cannot hold one of these rows."""
         for name in self._integers:
-            value = getattr(row, name)
-            if value is not None and value not in BIGINT:
-                raise ValueError(f"{self.name}.{name} = {value} is no 64-bit integer")
+            value_of = attrgetter(name)
+            for value in map(value_of, rows):
+                if value is not None and not BIGINT_MIN <= value <= BIGINT_MAX:
+                    raise ValueError(f"{self.name}.{name} = {value} is no 64-bit integer")
         for name in self._required:
-            if getattr(row, name) is None:
+            if None in map(attrgetter(name), rows):
                 raise ValueError(f"{self.name}.{name} is missing")
-        msgspec.json.encode(row)  # UnicodeEncodeError: text that is no Unicode, such as half of a surrogate pair
+        msgspec.json.encode(rows)  # UnicodeEncodeError: text that is no Unicode, such as half of a surrogate pair
 
     def create(self, schema: str) -> str:
         """The statement that makes the bare table in `schema`."""

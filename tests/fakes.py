@@ -75,6 +75,14 @@ class MemoryEventStore:
         names = {NAMES[each][0] for each in types}
         return tuple(event for event in await self.load(stream, after) if event.type in names)
 
+    async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> tuple[Recorded, ...]:
+        """See the port."""
+        self._reachable()
+        left_out = {NAMES[each] for each in besides}
+        found = [event for stream in streams for event in self._streams.get(stream, ()) if event.position <= through]
+        wanted = [event for event in found if (event.type, event.schema) not in left_out]
+        return tuple(sorted(wanted, key=lambda event: event.position))
+
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """See the port."""
         self._reachable()

@@ -124,11 +124,13 @@ async def history(reads: Reads, run: UUID) -> list[Recorded]:
 async def state_at(reads: Reads, run: UUID, at: str | None) -> RunState:
     """A run at a position or time, with the runners that had held a job of it by then."""
     position, instant = await moment(reads, at)
-    events = until(await history(reads, run), position=position, at=instant)
+    through = await reads.log.head() if position is None else position
+    events = until(await run_history(reads.log, run, through), at=instant)
     runners = dict.fromkeys(event.data.runner for event in events if isinstance(event.data, JobAcquired))
-    beside = [event for runner in runners for event in await reads.log.load(runner)]
-    events += until(beside, position=position, at=instant)
-    return run_state(sorted(events, key=lambda event: event.position))
+    if runners:
+        events += until(await reads.log.load_streams(list(runners), through), at=instant)
+        events.sort(key=lambda event: event.position)
+    return run_state(events)
 
 
 async def queue_at(reads: Reads, at: str) -> QueueState:

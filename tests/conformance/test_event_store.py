@@ -52,6 +52,20 @@ async def test_loads_only_events_of_the_types_that_are_asked_for(log: EventStore
     assert await log.load_only(B, (JobStarted,)) == ()
 
 
+async def test_loads_several_streams_in_one_order(log: EventStore) -> None:
+    """In position order up to a position, without the types that are left out; a stream that is not there gives nothing."""
+    started = NewEvent(JobStarted(1, 1, AT), meta())
+    first = await log.append([StreamWrite(A, 0, (started, heartbeat(1))), write(B, events=2), write(C)])
+    second = await log.append([StreamWrite(A, 2, (started,)), StreamWrite(B, 2, (heartbeat(3),))])
+    of_two = tuple(event for event in (*first, *second) if event.stream != C)
+    last = second[-1].position
+    assert await log.load_streams([B, A, stream("nothing")], last) == of_two
+    assert await log.load_streams([A, B], second[0].position) == of_two[:-1]
+    assert await log.load_streams([A, B], last, (HeartbeatRecorded,)) == (first[0], second[0])
+    assert await log.load_streams([A], last, (HeartbeatRecorded, JobStarted)) == ()
+    assert await log.load_streams([], last) == ()
+
+
 async def test_refuses_a_version_that_is_taken(log: EventStore) -> None:
     """Two writers that expect the same version: the second is told which stream it lost."""
     await log.append([write(A)])

@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.envelope import Recorded, Unreadable
-from domain.job.events import HeartbeatRecorded
+from domain.job.events import HeartbeatRecorded, StepCompleted
 from projections.catalogue import VIEWS
-from projections.fold import Folder, fold
+from projections.fold import Folder, fold, folded
 from projections.table import View
 from tests.projections.histories import history, paged
 
@@ -74,3 +75,18 @@ def test_a_changed_definition_has_another_digest() -> None:
     assert View("status", status.tables, version=2).digest != status.digest
     assert View("status", status.tables[:3]).digest != status.digest
     assert View("status", status.tables).digest == status.digest
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
+def test_the_quick_fold_is_the_careful_one(view: View) -> None:
+    """The same rows; and where an event cannot be folded, or makes a row that Postgres cannot hold, the same streams wait."""
+    events = HISTORIES[0].log
+    at = next(index for index, event in enumerate(events) if isinstance(event.data, StepCompleted))
+    large = msgspec.structs.replace(events[at], data=msgspec.structs.replace(events[at].data, exit_code=2**70))
+    broken = msgspec.structs.replace(events[at], data=Unreadable("malformed", b"{}"))
+    for log in (events, [*events[:at], large, *events[at + 1 :]], [*events[:at], broken, *events[at + 1 :]]):
+        careful = Folder(view.tables, 0, careful=True)
+        careful.apply(careful.claim(log))
+        quick = folded(view.tables, log)
+        assert (rows_of(quick), quick.parked) == (rows_of(careful), careful.parked)
+        assert bool(quick.parked) == (log is not events and (view.name == "status" or log[at] is broken))

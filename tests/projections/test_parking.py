@@ -203,7 +203,7 @@ class Log:
 
     def __init__(self, store: PostgresEventStore, feed: PostgresFeed) -> None:
         self.feed = feed
-        self.head, self.load, self.pages = store.head, store.load, feed.pages
+        self.head, self.load, self.load_streams, self.pages = store.head, store.load, store.load_streams, feed.pages
 
 
 def know(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
