@@ -107,7 +107,9 @@ def _call_concluded(state: Run, event: e.CallConcluded) -> Run:
 
 
 def _without(items: dict[UUID, Any], job: UUID) -> dict[UUID, Any]:
-    return {each: value for each, value in items.items() if each != job}
+    kept = dict(items)
+    kept.pop(job, None)
+    return kept
 
 
 def _concluded(state: Run, event: e.JobConcluded) -> Run:

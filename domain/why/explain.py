@@ -28,7 +28,8 @@ def why_run(events: list[Recorded], around: Surroundings) -> RunWhy | None:
     back = ends.culprits(told)
     jobs = [each for node in run.nodes.values() for each in _of_node(told, node, around, back)]
     roots = _roots(told, back)
-    jobs = [_marked(job, roots, back) for job in jobs]
+    marks = frozenset(roots)
+    jobs = [_marked(job, marks, back) for job in jobs]
     path = times.critical_path(told)
     over = [event.meta.at for event in told.attempt_events if isinstance(event.data, run_events.RunCompleted)]
     end = over[-1] if over and run.conclusion is not None else around.now
@@ -44,7 +45,7 @@ def why_run(events: list[Recorded], around: Surroundings) -> RunWhy | None:
         reasons=_unreadable(told) + _run_reasons(told, jobs, roots, around),
         roots=roots,
         jobs=tuple(jobs),
-        seconds=max(0.0, (end - told.began_at()).total_seconds()),
+        seconds=max(0.0, (end - told.began_at).total_seconds()),
         critical_path=path,
         spent=times.spent(told, path, around.now),
         unreadable=tuple(told.unreadable),
@@ -58,17 +59,18 @@ def why_job(events: list[Recorded], job: UUID, around: Surroundings) -> JobWhy |
         return None
     back = ends.culprits(told)
     for node in told.run.nodes.values():
-        for each in _of_node(told, node, around, back):
+        for each in _of_node(told, node, around, back, job):
             if each.id == job:
-                return _marked(each, _roots(told, back), back)
+                return _marked(each, frozenset(_roots(told, back)), back)
     earlier = told.jobs.get(job)  # of an earlier run attempt
     return None if earlier is None or earlier.state is None else _job(told, earlier, around)
 
 
-def _of_node(told: History, node: Node, around: Surroundings, back: dict[UUID, tuple[UUID, ...]]) -> list[JobWhy]:
+def _of_node(told: History, node: Node, around: Surroundings, back: dict[UUID, tuple[UUID, ...]], only: UUID | None = None) -> list[JobWhy]:
+    """The node's jobs, or `only` one of them; a node that is pending stands for itself."""
     if node.calls:
         return []
-    known = [told.jobs[job] for job in node.jobs if job in told.jobs]
+    known = [told.jobs[job] for job in node.jobs if job in told.jobs and only in (None, job)]
     if known:
         return [_with_roots(told, _job(told, job, around, carried=job.spec.run_attempt != told.run.run_attempt), back) for job in known]
     planned = node.planned
@@ -113,7 +115,7 @@ def _with_roots(told: History, job: JobWhy, back: dict[UUID, tuple[UUID, ...]]) 
     return replace(job, reasons=(replace(job.reasons[0], because=because),))
 
 
-def _marked(job: JobWhy, roots: tuple[UUID, ...], back: dict[UUID, tuple[UUID, ...]]) -> JobWhy:
+def _marked(job: JobWhy, roots: frozenset[UUID], back: dict[UUID, tuple[UUID, ...]]) -> JobWhy:
     others = [each for each in back.get(job.id, ()) if each != job.id]
     return replace(job, root=job.id in roots, knock_on=bool(others))
 

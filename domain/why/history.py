@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 import msgspec
 
 from domain.envelope import Recorded, Unreadable
-from domain.ids import event_id
+from domain.ids import event_number, event_root
 from domain.job import events as job_events
 from domain.job.evolve import ImpossibleHistoryError
 from domain.job.evolve import evolve as evolve_job
@@ -19,6 +20,7 @@ from domain.workflow.calls import caller_of, prefix_of
 
 JOB_ENDS = (job_events.JobSucceeded, job_events.JobFailed, job_events.JobTimedOut, job_events.JobSkipped, job_events.JobCancelled)
 ATTEMPT_ENDS = (job_events.AttemptLost, job_events.AttemptFailed, job_events.AttemptTimedOut)
+GATES = (run_events.RunHeld, run_events.RunAdmitted, run_events.NodeCalled, run_events.CallHeld, run_events.CallAdmitted)
 
 
 class JobHistory(msgspec.Struct):
@@ -58,29 +60,58 @@ class JobHistory(msgspec.Struct):
         return (steps[index].name or steps[index].id) if index < len(steps) else f"#{index}"
 
 
-class History(msgspec.Struct):
-    """A run with its jobs. events: the run's own; unreadable: positions of events that this version cannot read."""
+class History(msgspec.Struct, dict=True):
+    """A run with its jobs, complete: what is asked of it for every job is found once.
+
+    events: the run's own; unreadable: positions of events that this version cannot read. latest_needs: by the key of a
+    node, see domain.why.times.
+    """
 
     run: Run
     events: list[Recorded]
     jobs: dict[UUID, JobHistory]
     position: int
     unreadable: list[int]
+    latest_needs: dict[str, str] = {}
 
-    @property
+    @cached_property
     def attempt_events(self) -> list[Recorded]:
         """The run's own events of its last run attempt."""
         return [event for event in self.events if getattr(event.data, "run_attempt", 1) == self.run.run_attempt]
 
+    @cached_property
+    def planned(self) -> Recorded:
+        """The plan of the last run attempt; before it is planned, the trigger."""
+        return next((event for event in reversed(self.attempt_events) if isinstance(event.data, run_events.RunPlanned)), self.events[0])
+
+    @cached_property
     def began_at(self) -> datetime:
         """When the last run attempt was planned."""
-        planned = [event.meta.at for event in self.attempt_events if isinstance(event.data, run_events.RunPlanned)]
-        return planned[-1] if planned else self.run.triggered_at
+        return self.planned.meta.at
+
+    @cached_property
+    def holds(self) -> dict[UUID, list[Recorded]]:
+        """What held each job back, in order."""
+        found: dict[UUID, list[Recorded]] = {}
+        for event in self.events:
+            if isinstance(event.data, run_events.JobHeld):
+                found.setdefault(event.data.job, []).append(event)
+        return found
+
+    @cached_property
+    def gates(self) -> list[Recorded]:
+        """What kept nodes of the last run attempt from opening, and what opened them: its group, calls and their groups."""
+        return [event for event in self.attempt_events if isinstance(event.data, GATES)]
+
+    @cached_property
+    def _by_number(self) -> dict[int, Recorded]:
+        root = event_root(self.run.run)
+        return {event_number(root, event.version): event for event in self.events}
 
     def cause_of(self, event: Recorded) -> Recorded | None:
         """The run's own event that caused it, if one did."""
         cause = event.meta.cause
-        return next((each for each in self.events if event_id(each.stream, each.version) == cause), None) if cause else None
+        return self._by_number.get(cause.int) if cause is not None else None
 
     def below(self, key: str) -> Iterator[Node]:
         """The nodes whose jobs make a node's result: itself, or for a calling one those of its calls."""
@@ -102,13 +133,13 @@ def history(events: Iterable[Recorded]) -> History | None:
     """Fold the events of one run and its jobs, in position order; None where no run was triggered."""
     run: Run | None = None
     own: list[Recorded] = []
-    jobs: dict[UUID, JobHistory] = {}
+    jobs: dict[int, JobHistory] = {}
     unreadable: list[int] = []
     stopped: set[UUID] = set()
     position = 0
     for event in events:
         position, data = event.position, event.data
-        if event.stream in stopped:
+        if stopped and event.stream in stopped:
             continue
         if isinstance(data, Unreadable):
             stopped.add(event.stream)
@@ -119,14 +150,14 @@ def history(events: Iterable[Recorded]) -> History | None:
                 run = evolve_run(event.stream, run, data, event.meta)
                 own.append(event)
             elif isinstance(data, job_events.JobEvent):
-                job = jobs.get(event.stream) or JobHistory(event.stream, [])
+                job = jobs.get(event.stream.int) or JobHistory(event.stream, [])
                 job.state = evolve_job(event.stream, job.state, data, event.meta)
                 job.events.append(event)
-                jobs[event.stream] = job
+                jobs[event.stream.int] = job
         except ImpossibleHistoryError:
             stopped.add(event.stream)
             unreadable.append(position)
-    return None if run is None else History(run, own, jobs, position, unreadable)
+    return None if run is None else History(run, own, {job.id: job for job in jobs.values()}, position, unreadable)
 
 
 def named(names: Sequence[str], shown: int = 3) -> str:

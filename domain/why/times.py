@@ -49,8 +49,8 @@ def critical_path(history: History) -> tuple[UUID, ...]:
     """From the job that ended last back over those whose end it waited for, the first one first."""
     ended = {job.id: at for job in history.jobs.values() if (at := _over(job)) is not None}
     in_attempt = [job for node in history.run.nodes.values() for job in node.jobs if job in history.jobs]
-    fresh = [job for job in in_attempt if history.jobs[job].spec.run_attempt == history.run.run_attempt]
-    candidates = [job for job in fresh if job not in ended] or fresh
+    fresh = {job: None for job in in_attempt if history.jobs[job].spec.run_attempt == history.run.run_attempt}
+    candidates = [job for job in fresh if job not in ended] or list(fresh)
     path: list[UUID] = []
     while candidates:
         latest = max(candidates, key=lambda job: (ended.get(job, datetime.max.replace(tzinfo=UTC)), history.jobs[job].ran, job))
@@ -63,7 +63,7 @@ def critical_path(history: History) -> tuple[UUID, ...]:
 def spent(history: History, path: tuple[UUID, ...], now: datetime) -> tuple[Spent, ...]:
     """How much of the critical path went into each cause, the most first. What a job waited for its needs counts as theirs."""
     total: dict[str, float] = {}
-    reached = history.began_at()
+    reached = history.began_at
     for job in path:
         for span in spans(history, history.jobs[job], now):
             end = span.ended_at or now
@@ -92,15 +92,12 @@ def _spans(cuts: list[Cut], over: datetime | None, now: datetime) -> tuple[Span,
 def _cuts(history: History, job: JobHistory) -> Iterator[Cut]:
     """Where the job's life changes: before it was made, while the run held it back, and each attempt."""
     created = job.events[0].meta.at
-    began = history.began_at() if job.spec.run_attempt == history.run.run_attempt else created
+    began = history.began_at if job.spec.run_attempt == history.run.run_attempt else created
     yield from _before(history, job, min(began, created), created)
-    for event in history.events:
-        match event.data:
-            case run_events.JobHeld(job=held, reason=reason) if held == job.id and reason != "backoff":
-                cause = "max_parallel" if reason == "max_parallel" else "job_concurrency"
-                yield event.meta.at, cause, event.data.name, 0
-            case _:
-                pass
+    for event in history.holds.get(job.id, ()):
+        held: run_events.JobHeld = event.data
+        if held.reason != "backoff":
+            yield event.meta.at, "max_parallel" if held.reason == "max_parallel" else "job_concurrency", held.name, 0
     yield from _attempts(job)
 
 
@@ -110,7 +107,9 @@ def _before(history: History, job: JobHistory, began: datetime, created: datetim
     if job.spec.run_attempt != history.run.run_attempt:
         return
     prefixes = _prefixes(job.spec.key)
-    for event in history.attempt_events:
+    for event in history.gates:
+        if event.meta.at > created:
+            return
         match event.data:
             case run_events.RunHeld():
                 yield event.meta.at, "run_concurrency", event.data.name, 0
@@ -125,8 +124,6 @@ def _before(history: History, job: JobHistory, began: datetime, created: datetim
                 yield event.meta.at, "needs", _latest_need(history, job), 0
             case _:
                 pass
-        if event.meta.at > created:
-            return
 
 
 def _first(called: run_events.NodeCalled, prefixes: list[str]) -> bool:
@@ -135,12 +132,19 @@ def _first(called: run_events.NodeCalled, prefixes: list[str]) -> bool:
 
 
 def _latest_need(history: History, job: JobHistory) -> str:
-    """The node that ended last of those that had to be done before."""
+    """The node that ended last of those that had to be done before; the same for all jobs of a node."""
+    key = job.spec.key
+    if key not in history.latest_needs:
+        history.latest_needs[key] = _last_of(history, history.preceding(key))
+    return history.latest_needs[key]
+
+
+def _last_of(history: History, nodes: tuple[str, ...]) -> str:
     ends = {
         key: max(
             (at for node in history.below(key) for each in node.jobs if (at := _over(history.jobs.get(each))) is not None), default=None
         )
-        for key in history.preceding(job.spec.key)
+        for key in nodes
         if key in history.run.nodes
     }
     known = {key: at for key, at in ends.items() if at is not None}

@@ -10,7 +10,6 @@ from domain.ids import call_id
 from domain.job import events as job_events
 from domain.job.state import Acquired, BackingOff, Queued, Running, Waiting
 from domain.run import events as run_events
-from domain.run.events import JobHeld
 from domain.run.state import CallState, Node
 from domain.why.history import History, JobHistory, named
 from domain.why.reason import About, Reason
@@ -48,7 +47,7 @@ def _held(history: History, job: JobHistory, around: Surroundings) -> Reason:
     """The run holds the job back: `max-parallel` or its concurrency group."""
     node = history.run.nodes[job.spec.key]
     held = node.held.get(job.id)
-    said = [event for event in history.events if isinstance(event.data, JobHeld) and event.data.job == job.id]
+    said = history.holds.get(job.id)
     since, position = (said[-1].meta.at, said[-1].position) if said else (job.events[0].meta.at, job.events[0].position)
     if held is not None and held.reason == "concurrency" and held.group is not None:
         return _group(history, around, _Hold("job_concurrency", held.group, held.name, job.id, since, position))
@@ -145,7 +144,7 @@ def node_waits(history: History, node: Node, around: Surroundings) -> Reason:
     open_ = [key for key in node.planned.needs if history.run.nodes[key].phase != "done"]
     about = tuple(About("node", key) for key in open_)
     because = tuple(_frontier(history, open_, around)[:SHOWN_MAX])
-    said = [event for event in history.events if isinstance(event.data, run_events.RunPlanned)][-1]
+    said = history.planned
     return Reason("needs", f"waiting for {named(open_)}", said.meta.at, about=about, positions=(said.position,), because=because)
 
 
