@@ -44,6 +44,12 @@ class Again(msgspec.Struct, frozen=True):
     differences: tuple[Otherwise, ...]
 
 
+def together(*parts: Again) -> Again:
+    """The same of several parts of a log."""
+    differences = sorted((each for part in parts for each in part.differences), key=lambda each: each.position)
+    return Again(sum(part.decisions for part in parts), sum(part.passed for part in parts), tuple(differences))
+
+
 def again(events: Iterable[Recorded]) -> Again:
     """Take every decision of the jobs in a log again. events: in order; those of other streams are left aside."""
     streams: dict[UUID, list[Recorded]] = {}
@@ -82,13 +88,13 @@ def _decisions(stream: UUID, recorded: Sequence[Recorded]) -> Iterator[Otherwise
             said = (answer,) if isinstance(answer, Refusal) else answer.events
             was = tuple(event.data for event in events)
             name = type(command).__name__
-            yield True if said == was else Otherwise(events[0].position, stream, name, _told(was), _told(said))
+            yield True if said == was else Otherwise(events[0].position, stream, name, told(was), told(said))
         try:
             for event in events:
                 state = evolve(stream, state, event.data, event.meta)
         except ImpossibleHistoryError as error:
-            told = (("ImpossibleHistory", str(error)),)
-            yield Otherwise(events[0].position, stream, "evolve", _told([event.data for event in events]), told)
+            then = told(event.data for event in events)
+            yield Otherwise(events[0].position, stream, "evolve", then, (("ImpossibleHistory", str(error)),))
             return
 
 
@@ -206,5 +212,6 @@ def _seconds(end: datetime, at: datetime) -> float:
     return (end - at) / timedelta(seconds=1)
 
 
-def _told(events: Iterable[Any]) -> tuple[tuple[str, Any], ...]:
+def told(events: Iterable[Any]) -> tuple[tuple[str, Any], ...]:
+    """Events, or a refusal, as (type, fields)."""
     return tuple((type(event).__name__, msgspec.to_builtins(event)) for event in events)

@@ -14,7 +14,7 @@ import msgspec
 from fastapi import Depends, Path, Query, Request, Response
 
 from domain.access import Least, may
-from domain.ports import EventStore, Feed
+from domain.ports import Blobs, EventStore, Feed
 from gateway.auth import Identity
 from gateway.problems import problem
 from gateway.tenant_log import TenantLog
@@ -62,15 +62,16 @@ def least(role: Least) -> dict[str, Any]:
 
 
 class Reading:
-    """Where the read routes read, for all tenants. public_url: of this server, for links.
+    """Where the read routes read, for all tenants. blobs: what events name by digest. public_url: of this server, for links.
 
     A route asks for `Mine`, which is limited to its caller's tenant, and never for this.
     """
 
-    def __init__(self, connections: Connections, store: EventStore, feed: Feed, public_url: str) -> None:
+    def __init__(self, connections: Connections, store: EventStore, feed: Feed, blobs: Blobs, public_url: str) -> None:
         self.connections = connections
         self.store = store
         self.feed = feed
+        self.blobs = blobs
         self.public_url = public_url.rstrip("/")
 
 

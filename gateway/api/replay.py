@@ -1,5 +1,6 @@
 """Time travel and proof: a run as it stood at any moment, and its views compared with the fold of its events."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from domain import invariants
 from domain.envelope import Recorded
 from domain.job.events import JobAcquired
+from domain.run.events import RunPlanned, RunTriggered
 from gateway.api.reads import Mine, Reads, RunName, least, respond
 from gateway.api.runs import run_id
 from gateway.api.shapes import JobShape, RunShape, grouped, job_shape, run_shape
@@ -67,6 +69,17 @@ class Replayed(msgspec.Struct, frozen=True):
     parked_elsewhere: int
 
 
+class SourcesShape(msgspec.Struct, frozen=True):
+    """What the decisions of a run read besides its events, by digest: parsed workflows, and payloads of events.
+
+    missing: digests of what is not there any more.
+    """
+
+    plans: dict[str, Any]
+    payloads: dict[str, Any]
+    missing: tuple[str, ...]
+
+
 class ReplayRequest(msgspec.Struct, frozen=True):
     """scope: "run" or "store"; by default the whole store where it is small enough."""
 
@@ -103,6 +116,11 @@ def replay_routes() -> APIRouter:
         identity = await run_id(reads, run)
         return respond(shown(await state_at(reads, identity, at), reads.public_url))
 
+    @router.get("/{id}/sources", summary="What the decisions of a run read besides its events", openapi_extra=least("viewer"))
+    @tells(SourcesShape, problems=(409,))
+    async def sources(reads: Mine, run: RunName) -> Response:
+        return respond(await sources_of(reads, await run_id(reads, run)))
+
     @router.post(
         "/{id}/replay",
         summary="Fold the events again and compare every row of the views; prove the invariants",
@@ -131,6 +149,22 @@ async def state_at(reads: Reads, run: UUID, at: str | None) -> RunState:
         events += until(await reads.log.load_streams(list(runners), through), at=instant)
         events.sort(key=lambda event: event.position)
     return run_state(events)
+
+
+async def sources_of(reads: Reads, run: UUID) -> SourcesShape:
+    """The parsed workflows and the payload that a run's events name."""
+    said = await reads.log.load_only(run, (RunTriggered, RunPlanned))
+    plans = {event.data.plan: None for event in said if isinstance(event.data, RunPlanned)}
+    payloads = {event.data.payload: None for event in said if isinstance(event.data, RunTriggered)}
+    found: dict[str, msgspec.Raw] = {}
+    for digest in (*plans, *payloads):
+        with contextlib.suppress(KeyError):
+            found[digest] = msgspec.Raw(await reads.reading.blobs.get(digest))
+    return SourcesShape(
+        plans={digest: found[digest] for digest in plans if digest in found},
+        payloads={digest: found[digest] for digest in payloads if digest in found},
+        missing=tuple(digest for digest in (*plans, *payloads) if digest not in found),
+    )
 
 
 async def queue_at(reads: Reads, at: str) -> QueueState:

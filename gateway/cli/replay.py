@@ -1,7 +1,7 @@
 """`replay RUN`: the run as its events tell it. Compare with the views, prove the invariants, look at any moment.
 
 Without a flag it tells the run's life; --at shows the state at a position or time, --diff what changed since then or up to a
-second one. --code takes the decisions of its jobs again by this version's rules. --verify folds all events anew, compares
+second one. --code takes the decisions of the run and its jobs again by this version's rules. --verify folds all events anew, compares
 every view row with the fold and exits 1 with view, key and both values where they differ.
 """
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 @click.option("--at", "points", multiple=True, metavar="POSITION|TIME", help="The state at this point; twice with --diff.")
 @click.option("--diff", is_flag=True, help="What changed between two points: from --at (the beginning) to the second --at (now).")
 @click.option("--verify", is_flag=True, help="Fold everything anew, compare with the views, prove the invariants.")
-@click.option("--code", is_flag=True, help="Take the recorded decisions of its jobs again, by the rules of this version.")
+@click.option("--code", is_flag=True, help="Take the recorded decisions of the run and its jobs again, by the rules of this version.")
 @json_option
 @run_argument
 @target_options
@@ -40,7 +40,8 @@ def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, ver
         if verify:
             return _verify(client, found, as_json=as_json)
         if code:
-            return _code(list(records(client.lines(f"/runs/{found['id']}/events"))), as_json=as_json)
+            recorded = list(records(client.lines(f"/runs/{found['id']}/events")))
+            return _code(recorded, client.get(f"/runs/{found['id']}/sources"), as_json=as_json)
         if points or diff:
             _state(client, found, points, diff=diff, as_json=as_json)
             return Exit.OK
@@ -78,13 +79,15 @@ def _verify(client: Client, run: Json, *, as_json: bool) -> int:
     return Exit.FAILED if differences or breaches or parked else Exit.OK
 
 
-def _code(events: list[Any], *, as_json: bool) -> int:
+def _code(events: list[Any], sources: Json, *, as_json: bool) -> int:
     """Exit 1 where today's rules would have decided otherwise."""
     import msgspec
 
-    from domain.job.again import again
+    from domain.job import again as of_jobs
+    from domain.run import decisions as of_runs
 
-    found = again(events)
+    named = msgspec.convert(sources, of_runs.Named)
+    found = of_jobs.together(of_jobs.again(events), of_runs.again(events, named))
     if as_json:
         render.print_json(found)
         return Exit.FAILED if found.differences else Exit.OK
@@ -94,8 +97,10 @@ def _code(events: list[Any], *, as_json: bool) -> int:
         click.echo(render.safe(f"{place} led to {then}; today it leads to {now}"))
         for path, old, new in changed(msgspec.to_builtins(each.recorded), msgspec.to_builtins(each.now)):
             click.echo(render.safe(f"  {path}: {old!r} -> {new!r}"))
-    said = f"{len(found.differences)} of {found.decisions} decisions of its jobs would be other ones today"
-    click.echo(said if found.differences else f"{found.decisions} decisions of its jobs, each as today's rules have it")
+    said = f"{len(found.differences)} of {found.decisions} decisions of the run and its jobs would be other ones today"
+    click.echo(said if found.differences else f"{found.decisions} decisions of the run and its jobs, each as today's rules have it")
+    if sources["missing"]:
+        click.echo(f"{found.passed} decisions could not be taken again: {', '.join(sources['missing'])} is not there any more", err=True)
     return Exit.FAILED if found.differences else Exit.OK
 
 
