@@ -17,7 +17,20 @@ states; only what other streams say (who holds a concurrency group, which runner
 """
 
 from domain.why.explain import why_job, why_run
-from domain.why.reason import CODES, JobWhy, Reason, RunWhy
+from domain.why.reason import CODES, DeliveryWhy, JobWhy, Reason, RunWhy
 from domain.why.surroundings import Holder, Runner, Surroundings
+from domain.why.triggering import why_delivery
 
-__all__ = ["CODES", "Holder", "JobWhy", "Reason", "RunWhy", "Runner", "Surroundings", "why_job", "why_run"]
+__all__ = [
+    "CODES",
+    "DeliveryWhy",
+    "Holder",
+    "JobWhy",
+    "Reason",
+    "RunWhy",
+    "Runner",
+    "Surroundings",
+    "why_delivery",
+    "why_job",
+    "why_run",
+]

@@ -8,9 +8,9 @@ import msgspec
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that a reason names. kind: "run", "job", "node", "runner", "group" or "step"; name: as people know it.
+    """Something that a reason names. kind: "run", "job", "node", "runner", "group", "step" or "workflow"; name: as people know it.
 
-    id: of its stream; None for a node of the plan that is no job yet, and for a step. number: a run's.
+    id: of its stream; None for a node of the plan that is no job yet, for a step and for a file. number: a run's.
     """
 
     kind: str
@@ -106,6 +106,25 @@ class RunWhy(msgspec.Struct, frozen=True, omit_defaults=True):
     unreadable: tuple[int, ...] = ()
 
 
+class DeliveryWhy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A webhook delivery, and what it came to. key: the forge's own id of it; event: as the forge names it.
+
+    status: "received", "deferred", "ignored", "answered" or "failed". position: of the last event that counts. runs: that it
+    started. reasons: for each workflow that it did not start, which filter kept it away; else why it started nothing (yet).
+    """
+
+    id: UUID
+    provider: str
+    event: str
+    key: str
+    repository: str
+    status: str
+    position: int
+    received_at: datetime
+    runs: tuple[About, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
 CODES: dict[str, str] = {
     # why something is not further
     "no_runner": "No runner is registered",
@@ -158,6 +177,12 @@ CODES: dict[str, str] = {
     "runner_restarted": "The runner restarted and had lost the job",
     "runner_stopped": "The runner was stopped and gave the job back",
     "accept_window": "The runner took the job and did not begin in time",
+    # why an event started nothing
+    "not_triggered": "The event does not start the workflow; `filter` in the facts says what kept it away",
+    "ignored": "The delivery can start nothing here",
+    "deferred": "The forge could not be asked; the delivery is tried again",
+    "given_up": "The forge could not be asked for a day; the delivery was given up",
+    "not_answered": "The delivery is stored, and its answer is under way",
     # ends that need no explanation
     "succeeded": "Everything went well",
     "tolerated": "It did not succeed, and `continue-on-error` lets that pass",
@@ -178,8 +203,14 @@ FILTERS: dict[str, str] = {
     "paths": "no pattern of `paths` chooses a changed file",
     "paths-ignore": "`paths-ignore` chooses all changed files",
     "pattern": "a pattern of a filter says nothing",
+    "disabled": "somebody disabled the workflow",
+    "invalid": "the file is broken at the event's commit",
+    "commit": "the commit of the event is not there any more",
 }
-"""What keeps an event from starting a workflow: `filter` of `not_triggered` in `plan --json` and `POST /api/v1/runs`."""
+"""What keeps an event from starting a workflow: `filter` of `not_triggered` in `plan --json` and `POST /api/v1/runs`.
+
+The last three are found out about webhook deliveries only.
+"""
 
 SPANS: dict[str, str] = {
     "run_concurrency": "the run waited for its concurrency group",

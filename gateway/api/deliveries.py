@@ -23,12 +23,18 @@ def delivery_routes() -> APIRouter:
         *,
         repository: UUID | None = None,
         status: Annotated[str | None, Query(description="received, deferred, ignored, answered or failed")] = None,
+        key: Annotated[str | None, Query(max_length=255, description="The forge's own id of it.")] = None,
         at_least: AtLeast = None,
         per_page: PerPage = PER_PAGE,
         cursor: Cursor = None,
     ) -> Response:
         await reads.reached(at_least, "deliveries")
-        conditions: list[Condition] = [("tenant = %s", reads.tenant), ("repository_id = %s", repository), ("status = %s", status)]
+        conditions: list[Condition] = [
+            ("tenant = %s", reads.tenant),
+            ("repository_id = %s", repository),
+            ("status = %s", status),
+            ("key = %s", key),
+        ]
         found = await selected(reads, DELIVERY_TABLE, conditions, NEWEST_FIRST, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=NEWEST_FIRST.after)
 

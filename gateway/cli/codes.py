@@ -41,6 +41,7 @@ EXPLANATIONS: dict[str, str] = {
     " A view can be made anew with `ledgermill projection rebuild`; a broken invariant is a serious fault.",
     "RUN015": "No workflow is called so. WORKFLOW is a path, a file name with or without its ending, a name, or a prefix of an id.",
     "RUN016": "No repository is called so. REPOSITORY is its full name, as `ledgermill repository list` shows it, or a prefix of its id.",
+    "RUN017": "No webhook delivery is called so. It is named by its id, by the forge's own id of it, or `latest`.",
     "API001": "No server answers at the address. It may have been stopped; `ledgermill status` shows whether one runs.",
     "API002": "A live stream broke and could not be opened again for half a minute. The run goes on; `ledgermill watch` follows it again.",
     "API003": "TLS failed: the server's certificate is not signed by an authority that this machine trusts, is made for another name,"

@@ -1,11 +1,17 @@
-"""`why RUN[/JOB]`: the reasons behind a run or a job, the one that counts first, from the events."""
+"""`why RUN[/JOB]`: the reasons behind a run or a job, the one that counts first, from the events.
+
+--delivery tells of a webhook delivery instead: which workflows it started, and which filter kept each other one away.
+"""
 
 from typing import Any
+from uuid import UUID
 
 import click
 
 from gateway.cli import render
+from gateway.cli.client import Client
 from gateway.cli.connect import connected
+from gateway.cli.errors import CliError, Exit
 from gateway.cli.options import Target, json_option, target_options
 from gateway.cli.resolve import find_jobs, find_run, split
 
@@ -14,11 +20,17 @@ SPENT_SHOWN = 5
 
 
 @click.command()
+@click.option("--delivery", is_flag=True, help="RUN is a webhook delivery: its id here or at the forge, or latest.")
 @json_option
 @click.argument("run", metavar="RUN[/JOB]")
 @target_options
-def why(*, target: Target, run: str, as_json: bool) -> None:
+def why(*, target: Target, run: str, delivery: bool, as_json: bool) -> None:
     """Tell why RUN or one of its jobs waits, was skipped, failed, was tried again, or took as long as it did."""
+    if delivery:
+        with connected(target) as client:
+            answer: Json = client.get(f"/deliveries/{_delivery(client, run)}/why")
+        render.print_json(answer) if as_json else click.echo(of_delivery(answer))
+        return
     words = split(run)
     with connected(target) as client:
         found = find_run(client, words.run)
@@ -30,6 +42,26 @@ def why(*, target: Target, run: str, as_json: bool) -> None:
         render.print_json(told)
     else:
         click.echo(of_run(told, f"{found['workflow']}#{found['number']}"))
+
+
+def _delivery(client: Client, name: str) -> str:
+    """The id of a delivery: the newest one, the one with this id, or the newest with this id at the forge."""
+    params = {} if name == "latest" else {"key": name}
+    for each in client.items("/deliveries", per_page=1, **params):
+        return str(each["id"])
+    try:
+        return str(UUID(name))
+    except ValueError:
+        help_ = "ledgermill repository deliveries REPOSITORY shows them"
+        raise CliError("RUN017", f"there is no delivery {name}", help=help_, exit_code=Exit.NOT_FOUND) from None
+
+
+def of_delivery(told: Json) -> str:
+    """What a delivery came to: the runs that it started, then why not the others."""
+    lines = [f"{told['event']} of {told['repository'] or told['provider']} {told['status']} ({told['key']})"]
+    lines += [f"  started {run['name']}: run {run['id'][:8]}" for run in told.get("runs", ())]
+    lines += [line for reason in told.get("reasons", ()) for line in chain(reason, 1)]
+    return "\n".join(map(render.safe, lines))
 
 
 def of_run(told: Json, name: str) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from domain.workflow.syntax_events import ACTIVITIES
+from gateway.cli.why import of_delivery
 from tests.domain.workflow.test_reader_shared import lines_of
 from tests.gateway.conftest import Answer, Gateway, serving
 from tests.gateway.test_app import flooded
@@ -125,6 +126,16 @@ async def test_what_does_not_start_names_the_filter(gateway: Gateway) -> None:
         "e.yml": "on",
         "f.yml": "disabled",
     }
+    why = await gateway.request("GET", f"/api/v1/deliveries/{taken.json['delivery']}/why")
+    assert {each["about"][0]["name"]: each["facts"]["filter"] for each in why.json["reasons"]} == {
+        each["workflow"]: each["filter"] for each in over["unstarted"]
+    }
+    assert sorted(run["name"] for run in why.json["runs"]) == ["a.yml", "b.yml"]
+    assert "  d.yml: " in of_delivery(why.json)
+    (by_key,) = (await gateway.request("GET", "/api/v1/deliveries?key=k1")).json["items"]
+    assert by_key["id"] == taken.json["delivery"]
+    assert (await gateway.request("GET", "/api/v1/deliveries?key=k2")).json["items"] == []
+    assert (await gateway.request("GET", f"/api/v1/deliveries/{over['runs'][0]['run']}/why")).status == 404
     run = await gateway.request("GET", f"/api/v1/runs/{over['runs'][0]['run']}")
     assert (run.json["event"], run.json["sha"], run.json["ref"]) == ("push", SHA, "refs/heads/main")
     again = await deliver(gateway, "push", PUSH)

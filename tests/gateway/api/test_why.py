@@ -1,6 +1,15 @@
 """Why over HTTP: the engine's answers with what really stands around a run, as a dashboard reads them."""
 
+import random
+
+from msgspec.structs import replace
+
+from domain.job.events import AttemptLost
+from domain.why import Surroundings, why_run
+from gateway.api.why import told_by
 from gateway.cli.why import of_job, of_run
+from projections.run_history import run_history
+from tests.domain.world import World
 from tests.gateway.api.test_holds import ALONE
 from tests.gateway.api.test_reads import CHAIN, get, shown
 from tests.gateway.conftest import SHA, Gateway
@@ -80,3 +89,24 @@ async def test_what_does_not_exist_is_not_found(gateway: Gateway) -> None:
     for path, code in (("runs", "run_not_found"), ("jobs", "job_not_found")):
         answer = await get(gateway, f"/{path}/{SHA[:8]}-0000-0000-0000-000000000000/why")
         assert (answer.status, answer.json["code"]) == (404, code)
+
+
+async def test_the_events_that_are_left_out_tell_nothing() -> None:
+    """The answer from the events that are read is that from all; heartbeats are read where a runner was lost."""
+    left_out = lost = 0
+    for seed in range(8):
+        world = World(random.Random(seed).randrange)
+        for _ in range(150):
+            world.step()
+        head, around = await world.store.head(), Surroundings(world.clock.now())
+        for run in world.runs:
+            every, told = await run_history(world.store, run, head), await told_by(world.store, run)
+            full, found = why_run(every, around), why_run(told, around)
+            assert full is not None
+            assert found is not None
+            assert replace(found, position=0) == replace(full, position=0)
+            streams = {event.stream for event in every if isinstance(event.data, AttemptLost)}
+            assert [event for event in every if event.stream in streams] == [event for event in told if event.stream in streams]
+            left_out += len(every) - len(told)
+            lost += len(streams)
+    assert (left_out > 0, lost > 0) == (True, True)
