@@ -5,11 +5,12 @@ do in a busy log. Copies differ from the original in every id and in nothing els
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 
 from commands.handle import Handler, Origin
 from domain import ids
@@ -31,14 +32,32 @@ jobs:
     strategy: {matrix: {python: ["3.11", "3.12", "3.13", "3.14"]}}
     steps: [{run: git fetch}, {run: pip install .}, {run: ruff check}, {run: pytest}, {run: coverage report}]
 """
+WIDE = """
+  {key}:
+    {needs}
+    runs-on: linux
+    strategy: {{matrix: {{v: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], w: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]}}}}
+    steps: [{{run: git fetch}}, {{run: pip install .}}, {{run: ruff check}}, {{run: pytest}}, {{run: coverage report}}]
+"""
+LARGE = "".join(
+    (
+        "on: push\njobs:",
+        WIDE.format(key="first", needs="name: first"),
+        WIDE.format(key="second", needs="needs: first"),
+        WIDE.format(key="third", needs="needs: second"),
+        "  last: {needs: third, runs-on: linux, steps: [{run: coverage report}]}\n",
+    )
+)
+"""Ten thousand events, and a last job that nobody takes."""
 STEPS = 5
 SIDE_BY_SIDE = 50
 """Runs that are in progress at once."""
+EVENTS_READ = 100_000
 
 
 async def fill(url: str, events: int, directory: Path) -> int:
     """Make a log of at least `events` events in the empty database; returns how many there are."""
-    template = await _record(url, directory)
+    template = _own(await record(url, directory))
     appender = Appender(url, 0)
     await appender.open()
     written = len(template)
@@ -79,8 +98,41 @@ def _copy(template: list[StoredRow]) -> list[Row]:
     return [(new[row[1]], row[2], row[3], state) for row, state in zip(template, states.split(b"\n"), strict=True)]
 
 
-async def _record(url: str, directory: Path) -> list[StoredRow]:
-    """Let one run happen; returns its rows, without those of the repository and the workflow, which all runs share."""
+def pour(url: str, template: Sequence[StoredRow], events: int, beside: Sequence[StoredRow]) -> list[UUID]:
+    """Write some `events` events of copies of one run into the store by COPY, with another run among them; the copies' ids.
+
+    What the server's feed does after an append is done here too: it is told, and it sees them in one piece.
+    """
+    among = iter(_own(beside))
+    runs: list[UUID] = []
+    with psycopg.connect(url) as connection:
+        connection.execute("select pg_advisory_xact_lock(7300, 0)")
+        found = connection.execute("select coalesce(max(notification_id), 0) from public.events_0").fetchone()
+        position: int = found[0] if found else 0
+        sink = "copy public.events_0 (originator_id, originator_version, topic, state, notification_id) from stdin (format binary)"
+        with connection.cursor().copy(sink) as copy:
+            copy.set_types(["uuid", "int8", "text", "bytea", "int8"])
+            for batch in _batches(_own(template), events):
+                runs += [stream for stream, _, topic, _ in batch if topic.startswith("RunTriggered.")]
+                for turn in (batch[at : at + SIDE_BY_SIDE] for at in range(0, len(batch), SIDE_BY_SIDE)):
+                    piece = next(among, None)
+                    for row in turn if piece is None else [*turn, piece[1:]]:
+                        position += 1
+                        copy.write_row((*row, position))
+        connection.execute("select setval('public.events_0_notification_id_seq', %s)", (position,))
+        connection.execute("select pg_notify('events_0', %s)", (str(position),))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("vacuum analyze public.events_0")
+    return runs
+
+
+def _own(rows: Sequence[StoredRow]) -> list[StoredRow]:
+    """Without the events of the repository and the workflow, which all runs share."""
+    return [row for row in rows if not row[3].startswith(("Repository", "Workflow", "RunNumbered"))]
+
+
+async def record(url: str, directory: Path, text: str = WORKFLOW) -> list[StoredRow]:
+    """Let one run of a workflow happen in the empty database; returns the rows of the log. The job `last` is left waiting."""
     store = await PostgresEventStore.open(url)
     clock = await StoreClock.start(store.time)
     blobs = FileBlobs(directory / "blobs")
@@ -88,7 +140,7 @@ async def _record(url: str, directory: Path) -> list[StoredRow]:
     origin = Origin("default", "someone", command=ids.command_id("bench", "1"))
     repository = ids.repository_id("default", "local", "acme/pay")
     path = ".github/workflows/ci.yml"
-    workflow, problems = reader.read(path, WORKFLOW)
+    workflow, problems = reader.read(path, text)
     if workflow is None:
         raise RuntimeError(f"the workflow of the benchmark cannot be read: {problems}")
     await handler.handle(RegisterRepository(repository, "acme/pay", "local", "/clone"), origin)
@@ -112,19 +164,21 @@ async def _record(url: str, directory: Path) -> list[StoredRow]:
         ),
         origin,
     )
-    _, rows = await store.rows(0)
-    jobs = [stream for _, stream, _, topic, _ in rows if topic.startswith("JobCreated.")]
-    lives = [_life(clock, each, number) for number, each in enumerate(jobs)]
-    for stage in zip(*lives, strict=True):
-        for command in stage:
-            outcome = await handler.handle(command, origin)
-            if outcome.refusal is not None:
-                raise RuntimeError(f"{type(command).__name__} was refused: {outcome.refusal.message}")
-    _, rows = await store.rows(0)
+    done: set[UUID] = set()
+    while True:
+        _, rows = await store.rows(0, EVENTS_READ)
+        jobs = [row[1] for row in rows if row[3].startswith("JobCreated.") and b'"key":"last"' not in row[4] and row[1] not in done]
+        if not jobs:
+            break
+        done.update(jobs)
+        lives = [_life(clock, each, len(done) + number) for number, each in enumerate(jobs)]
+        for stage in zip(*lives, strict=True):
+            for outcome in await asyncio.gather(*(handler.handle(command, origin) for command in stage)):
+                if outcome.refusal is not None:
+                    raise RuntimeError(f"a command of the benchmark was refused: {outcome.refusal.message}")
     await clock.close()
     await store.close()
-    shared = {repository, ids.workflow_id("default", repository, path)}
-    return [row for row in rows if row[1] not in shared]
+    return rows
 
 
 def _life(clock: StoreClock, stream: UUID, number: int) -> Iterator[object]:

@@ -16,6 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "tail": ("tail",),
     "latency": ("commit-consumer", "commit-view", "commit-sse"),
     "rebuild": ("rebuild",),
+    "evidence": ("fold", "check", "state-at", "why"),
     "stack": ("up-cold", "up-warm", "idle-memory"),
     "first_step": ("first-step",),
     "builds": ("builds",),
