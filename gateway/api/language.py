@@ -5,14 +5,17 @@ planned here is what would run. It must never write: no event, no blob, no refus
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
-from commands.trigger import NotTriggered, RepositoryFacts, TriggerRequest, WorkflowFile, select
+from commands.elsewhere import Library, Lookup
+from commands.trigger import NotTriggered, RepositoryFacts, Selection, TriggerRequest, WorkflowFile, select
 from domain.workflow import matrix, plan, reader
 from domain.workflow.diagnostics import Diagnostic, as_json, errors
-from domain.workflow.gather import gather
+from domain.workflow.elsewhere import Elsewhere
+from domain.workflow.gather import NOTHING, gather
 from domain.workflow.model import Job, Workflow
 from domain.workflow.references import file_of
 from gateway.api.commands import TRIGGER_BYTES_MAX
@@ -85,8 +88,11 @@ class PlannedRuns(msgspec.Struct, frozen=True):
     diagnostics: tuple[dict[str, Any], ...]
 
 
-def language_routes() -> list[Route]:
-    """The routes' part of the table. Reading big files takes a while, so it is done beside the loop."""
+def language_routes(library: Library | None) -> list[Route]:
+    """The routes' part of the table. Reading big files takes a while, so it is done beside the loop.
+
+    library: where called workflows of other repositories are.
+    """
     return [
         Route(
             method="POST",
@@ -103,7 +109,7 @@ def language_routes() -> list[Route]:
             path="/api/v1/workflows/plan",
             least="viewer",
             summary="Tell what an event would start",
-            handle=_plan,
+            handle=partial(_plan, library),
             body=PlanRuns,
             answers=PlannedRuns,
             limit_bytes=TRIGGER_BYTES_MAX,
@@ -115,8 +121,13 @@ async def _validate(_request: Request, body: ValidateWorkflows) -> Reply:
     return answer(await asyncio.to_thread(validated, body))
 
 
-async def _plan(_request: Request, body: PlanRuns) -> Reply:
-    return answer(await asyncio.to_thread(planned, body))
+async def _plan(library: Library | None, request: Request, body: PlanRuns) -> Reply:
+    lookup = Lookup(library, request.identity.tenant)
+    while True:
+        selection = await asyncio.to_thread(selection_of, body, lookup.found)
+        if not selection.wanted or errors(selection.diagnostics):
+            return answer(planned(body, selection))
+        await lookup.look(selection.wanted)
 
 
 def validated(body: ValidateWorkflows) -> ValidatedWorkflows:
@@ -134,8 +145,8 @@ def _verdict(file: WorkflowFile, body: ValidateWorkflows) -> Validated:
     return Validated(file.path, workflow is not None, workflow is not None and not missing, _shown([*found, *missing]))
 
 
-def planned(body: PlanRuns) -> PlannedRuns:
-    """What the event would start."""
+def selection_of(body: PlanRuns, elsewhere: Elsewhere = NOTHING) -> Selection:
+    """Which workflows the event starts, as far as it is known what they call elsewhere."""
     request = TriggerRequest(
         repository=RepositoryFacts("", "local", ""),
         source_url="",
@@ -148,7 +159,11 @@ def planned(body: PlanRuns) -> PlannedRuns:
         changed_paths=body.changed_paths,
         jobs=body.jobs,
     )
-    selection = select(request)
+    return select(request, elsewhere=elsewhere)
+
+
+def planned(body: PlanRuns, selection: Selection) -> PlannedRuns:
+    """What the event would start."""
     valid = not errors(selection.diagnostics)
     runs = tuple(PlannedRun(each.file.path, each.workflow.name, each.inputs, _jobs(each.workflow, body.jobs)) for each in selection.matches)
     return PlannedRuns(valid, runs if valid else (), tuple(selection.rejected), _shown(selection.diagnostics))

@@ -188,7 +188,7 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     shared = shared_secrets(parts.settings.webhook_secret)
     webhooks = Webhooks(parts.handler, parts.blobs, parts.clock, secrets_of=secrets, shared=shared)
     fleet = FleetCommands(orders)
-    routes = (commands.routes(), repositories.routes(), webhooks.routes(), tokens.routes(), fleet.routes(), language_routes())
+    routes = (commands.routes(), repositories.routes(), webhooks.routes(), tokens.routes(), fleet.routes(), language_routes(called))
     return [route for each in routes for route in each]
 
 

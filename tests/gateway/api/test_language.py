@@ -1,10 +1,12 @@
 """Questions about workflow files are answered over HTTP and leave nothing behind."""
 
+from pathlib import Path
 from typing import Any
 
 from commands.trigger import WorkflowFile
-from gateway.api.language import PlanRuns, planned
-from tests.gateway.conftest import WORKFLOW, Gateway
+from gateway.api.language import PlanRuns, planned, selection_of
+from tests.commands.test_elsewhere import Shared
+from tests.gateway.conftest import WORKFLOW, Gateway, serving
 
 PATH = ".github/workflows/ci.yml"
 BROKEN = "on: push\njobs:\n  build:\n    run-on: linux\n    steps: [{run: echo}]\n"
@@ -57,6 +59,17 @@ async def test_planning_tells_what_would_start_and_why_not_the_others(gateway: G
     assert await gateway.store.head() == before
 
 
+async def test_planning_follows_calls_of_other_repositories(postgres_url: str, tmp_path: Path) -> None:
+    """As a run would: a file that is there is read, of one that is not the plan tells where it is called."""
+    shared = Shared(tmp_path / "clones")
+    shared.commit(build="on: workflow_call\njobs: {a: {runs-on: linux, steps: [{uses: some/action@v1}]}}\n")
+    async with serving(postgres_url, tmp_path / "data", actions_from=tmp_path / "clones") as gateway:
+        for name, codes in (("build", ["WF202"]), ("missing", ["WF108"])):
+            text = f"on: push\njobs:\n  a: {{uses: acme/shared/.github/workflows/{name}.yml@main}}\n"
+            answer = await gateway.request("POST", "/api/v1/workflows/plan", {"workflows": [file(text)]})
+            assert (answer.json["valid"], [each["code"] for each in answer.json["diagnostics"]]) == (False, codes)
+
+
 async def test_the_questions_need_a_token(gateway: Gateway) -> None:
     """As all routes do."""
     for name in ("validate", "plan"):
@@ -67,10 +80,12 @@ async def test_the_questions_need_a_token(gateway: Gateway) -> None:
 def test_a_matrix_of_an_expression_is_not_known_yet() -> None:
     """It may read outputs of jobs that have not run."""
     text = WORKFLOW.replace("    steps:", "    strategy: {matrix: {os: '${{ fromJSON(vars.OS) }}'}}\n    steps:")
-    assert planned(PlanRuns((WorkflowFile(PATH, text),))).runs[0].jobs[0].matrix is None
+    body = PlanRuns((WorkflowFile(PATH, text),))
+    assert planned(body, selection_of(body)).runs[0].jobs[0].matrix is None
 
 
 def test_a_broken_file_among_others_plans_nothing() -> None:
     """All or nothing, as when the event is really taken."""
-    found = planned(PlanRuns((WorkflowFile(PATH, WORKFLOW), WorkflowFile("b.yml", BROKEN))))
+    body = PlanRuns((WorkflowFile(PATH, WORKFLOW), WorkflowFile("b.yml", BROKEN)))
+    found = planned(body, selection_of(body))
     assert (found.valid, found.runs) == (False, ())
