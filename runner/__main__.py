@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m runner", description="Takes jobs from a Ledgermill server and runs them on this machine."
     )
     found.add_argument("--credential", type=Path, help="the file that `ledgermill runner register` has written")
-    found.add_argument("--url", help="the server, e.g. http://127.0.0.1:7300 (default: as registered)")
+    found.add_argument("--url", help="the server, e.g. http://127.0.0.1:7300; several gateways with commas (default: as registered)")
     found.add_argument("--token-file", type=Path, help="the file that holds a runner token, instead of a credential")
     found.add_argument("--ca-file", type=Path, help="the authority that signed the server's certificate, PEM (default: the system's)")
     found.add_argument("--cert-file", type=Path, help="a client certificate, PEM, where the server asks for one")

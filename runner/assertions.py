@@ -29,7 +29,10 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What a runner keeps of its registration, in a file of mode 0600. key: its private key (Ed25519 seed), hexadecimal."""
+    """What a runner keeps of its registration, in a file of mode 0600. key: its private key (Ed25519 seed), hexadecimal.
+
+    url: see runner.server.Server.
+    """
 
     url: str
     runner: UUID

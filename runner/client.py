@@ -17,7 +17,7 @@ import msgspec
 from runner import wire
 from runner.clock import StoreClock
 from runner.courier import Courier
-from runner.http import Connections, UnansweredError
+from runner.http import Gateways, UnansweredError
 from runner.problems import UNANSWERED, Distrusted, Refused, Silent, Unanswered, explained, raise_for
 from runner.server import Server
 
@@ -32,11 +32,11 @@ def read_token(file: Path) -> str:
 
 
 class Client:
-    """An open connection pool to one gateway. Use as an async context manager."""
+    """An open connection pool to the control plane's gateways. Use as an async context manager."""
 
     def __init__(self, server: Server, clock: StoreClock) -> None:
         headers = {"Content-Type": "application/json"}
-        self.connections = Connections(server.url.rstrip("/") + "/runner/v1", headers, server.bearer, server.tls)
+        self.connections = Gateways([f"{url}/runner/v1" for url in server.urls], headers, server.bearer, server.tls)
         self.clock = clock
         self.encoder = msgspec.json.Encoder()
         self.courier = Courier(self.post)

@@ -1,9 +1,13 @@
-"""HTTP/1.1 as the runner needs it: a POST and its whole answer, on connections to one server that are kept open.
+"""HTTP/1.1 as the runner needs it: a POST and its whole answer, on connections to its servers that are kept open.
 
 A client library that can do everything costs the runner a quarter of a second at its start and most of what a report
 costs afterwards. So answers are read by the parser that the server uses (httptools), and here are the connections. A
 request must never be sent twice, unless it left on a kept connection that the server closed without a byte of answer:
 that happens when both change their minds at once.
+
+Where there are several servers, any of them will do: a request goes to the one that answered last, and on to the next
+where nobody takes it, or where the answer is that it cannot be served now. One that was sent and got no answer is its
+caller's to repeat, by then at the next server.
 """
 
 import asyncio
@@ -11,13 +15,17 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import httptools
 
 IDLE_SECONDS = 60.0
 """A kept connection that was idle for longer is not used again: the server may be about to close it."""
+CONNECT_SECONDS = 10.0
+"""So long a server may take to accept a connection while there are others to ask."""
+AWAY = (502, 503)
+"""Statuses of a server that cannot serve now, and says so."""
 
 Answer = tuple[int, bytes]
 """Status and body."""
@@ -35,38 +43,98 @@ class MalformedError(OSError):
     """The answer is not HTTP."""
 
 
-class Connections:
-    """All connections to one server. headers: sent with each request, and the bearer token that is good now."""
+class UnreachedError(Exception):
+    """No connection was made, so nothing was sent; its cause tells why."""
 
-    def __init__(self, url: str, headers: dict[str, str], bearer: Callable[[], str], tls: ssl.SSLContext | None = None) -> None:
+
+class Gateways:
+    """All servers of a control plane, the one that is asked first in front. See Connections for the arguments."""
+
+    def __init__(self, urls: Sequence[str], headers: dict[str, str], bearer: Callable[[], str], tls: ssl.SSLContext | None = None) -> None:
+        patience = CONNECT_SECONDS if len(urls) > 1 else None
+        self._places = [Connections(url, headers, bearer, tls, connect_seconds=patience) for url in urls]
+
+    async def post(self, path: str, body: bytes, seconds: float) -> Answer:
+        """The answer. Raises OSError (ConnectionRefusedError only where every server refuses), TimeoutError."""
+        failures: list[OSError] = []
+        away: Answer | None = None
+        place: Connections | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                for place in tuple(self._places):
+                    try:
+                        answer = await place.post(path, body)
+                    except UnreachedError as error:
+                        failures.append(error.__cause__)  # type: ignore[arg-type]  # it is raised from an OSError
+                    else:
+                        if answer[0] not in AWAY:
+                            return answer
+                        away = answer
+                    self._leave(place)
+        except OSError:
+            self._leave(place)
+            raise
+        silent = next((failure for failure in failures if not isinstance(failure, ConnectionRefusedError)), None)
+        if away is not None and silent is None:
+            return away
+        raise silent or next(iter(failures), ConnectionError("no server is named"))
+
+    def close(self) -> None:
+        """Close what is idle; a connection in use ends with its request."""
+        for place in self._places:
+            place.close()
+
+    def _leave(self, place: "Connections | None") -> None:
+        """Ask it last from now on; many requests may find out at once that it is gone."""
+        self._places.sort(key=lambda each: each is place)
+
+
+class Connections:
+    """All connections to one server. headers: sent with each request, and the bearer token that is good now.
+
+    connect_seconds: how long it may take to accept a connection; None: as long as the request has.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str],
+        bearer: Callable[[], str],
+        tls: ssl.SSLContext | None = None,
+        *,
+        connect_seconds: float | None = None,
+    ) -> None:
         place = urlsplit(url)
         self._host = place.hostname or ""
         self._tls = (tls or ssl.create_default_context()) if place.scheme == "https" else None
         self._bearer = bearer
         self._port = place.port or (443 if self._tls else 80)
         self._prefix = place.path
+        self._connect_seconds = connect_seconds
         fixed = {"Host": place.netloc.rpartition("@")[2], "Accept": "application/json", **headers}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._idle: list[Connection] = []
 
-    async def post(self, path: str, body: bytes, seconds: float) -> Answer:
-        """The answer. Raises OSError (ConnectionRefusedError where every address refuses), TimeoutError."""
+    async def post(self, path: str, body: bytes) -> Answer:
+        """The answer, however long it takes. Raises UnreachedError, OSError."""
         varying = f"Authorization: Bearer {self._bearer()}\r\nContent-Length: {len(body)}\r\n\r\n"
         request = f"POST {self._prefix}{path} HTTP/1.1\r\n{self._head}{varying}".encode("latin-1") + body
-        async with asyncio.timeout(seconds):
-            kept = self._kept()
-            if kept is not None:
-                with contextlib.suppress(DisconnectedError):
-                    return await self._send(kept, request)
-                if kept.answered:
-                    raise DisconnectedError("the server closed the connection in the middle of its answer")
+        kept = self._kept()
+        if kept is not None:
+            with contextlib.suppress(DisconnectedError):
+                return await self._send(kept, request)
+            if kept.answered:
+                raise DisconnectedError("the server closed the connection in the middle of its answer")
+        try:
             connection = await self._open()
-            try:
-                return await self._send(connection, request)
-            except DisconnectedError as error:
-                if self._tls and not connection.answered:
-                    raise UnansweredError(str(error)) from error
-                raise
+        except OSError as error:
+            raise UnreachedError from error
+        try:
+            return await self._send(connection, request)
+        except DisconnectedError as error:
+            if self._tls and not connection.answered:
+                raise UnansweredError(str(error)) from error
+            raise
 
     def close(self) -> None:
         """Close what is idle; a connection in use ends with its request."""
@@ -102,14 +170,15 @@ class Connections:
         failures: list[OSError] = []
         for family, _, _, _, address in await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
             try:
-                _, connection = await loop.create_connection(
-                    Connection,
-                    str(address[0]),
-                    self._port,
-                    family=family,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls else None,
-                )
+                async with asyncio.timeout(self._connect_seconds):
+                    _, connection = await loop.create_connection(
+                        Connection,
+                        str(address[0]),
+                        self._port,
+                        family=family,
+                        ssl=self._tls,
+                        server_hostname=self._host if self._tls else None,
+                    )
             except OSError as error:
                 failures.append(error)
             else:

@@ -5,10 +5,11 @@ was sent, minus a margin in which the job's tree dies: so it is dead before anyb
 moment is handed to the cell with each renewal, which kills the tree on its own should this whole process hang.
 
 A control plane that *refuses* is away, and cannot give the job to anybody; when it comes back it first extends every
-lease by one TTL. So while the lease is about to end, each refusal counts as a renewal, up to `offline_seconds` past the
-end of the lease that was really granted. *Silence* says nothing of the kind: others may be at work, and the tree dies in time. A thread
-is enough because everything that holds the interpreter is bounded (chunks of 64 KiB): while a job floods its output and
-burns every core of a loaded machine, heartbeats of 100 ms had a p99 of 200 ms and a maximum of 248 ms.
+lease by one TTL. So while the lease is about to end, each refusal (of all gateways, where there are several) counts as a
+renewal, up to `offline_seconds` past the end of the lease that was really granted. *Silence* says nothing of the kind:
+others may be at work, and the tree dies in time. A thread is enough because everything that holds the interpreter is
+bounded (chunks of 64 KiB): while a job floods its output and burns every core of a loaded machine, heartbeats of 100 ms
+had a p99 of 200 ms and a maximum of 248 ms.
 
 It must never renew after it was told to stop, and never tell that the lease is lost twice.
 """
@@ -18,7 +19,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -32,6 +33,14 @@ MARGIN_SHARE = 1 / 6
 RETRY_SECONDS = 1.0
 NEAR_SHARE = 1 / 3
 """The last part of a lease, in which refusals count: many tries long, because a loaded machine delays or drops some of them."""
+
+FAILURES = (ProtocolError, OSError, http.client.HTTPException, msgspec.DecodeError)
+"""What may come of a renewal instead of an answer."""
+
+
+def refuses(error: Exception) -> bool:
+    """Whether a gateway says by this that it is away."""
+    return isinstance(error, Refused | ConnectionRefusedError)
 
 
 def deadline(counted_from: float, expires_in_seconds: float) -> float:
@@ -74,7 +83,7 @@ class LeaseKeeper:
         on_lost: Callable[[str], None],
     ) -> None:
         self.gateway = gateway
-        self.target = urlsplit(gateway.server.url.rstrip("/") + "/runner/v1" + path)
+        self.targets = [urlsplit(f"{url}/runner/v1{path}") for url in gateway.server.urls]
         self.body = msgspec.json.encode(message)
         self.until = until
         self.terms = terms
@@ -113,11 +122,10 @@ class LeaseKeeper:
             except Rejected as error:
                 self.lose(f"the gateway refused the renewal: {error}")
                 break
-            except (ProtocolError, OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-                self.disconnect()
+            except FAILURES as error:
                 self.last_word = f"{type(error).__name__}: {error}"
                 near = self.until - time.monotonic() <= self.terms.lease * NEAR_SHARE
-                if near and isinstance(error, Refused | ConnectionRefusedError):
+                if near and refuses(error):
                     self.hold_on(min(deadline(sent, self.terms.lease), self.leased_until + self.terms.offline))
                 next_beat = sent + retry_seconds
                 continue
@@ -140,17 +148,31 @@ class LeaseKeeper:
             self.on_lost(reason)
 
     def renew(self, sent: float) -> wire.Renewed:
-        """One renewal; a connection that the server had closed is opened again once."""
-        patience = max(0.1, min(self.terms.heartbeat, self.until - sent))
+        """One renewal, by the gateway that answered last, else by the next. Raises the failure that is no refusal, if there is one."""
+        failures: list[Exception] = []
+        for target in tuple(self.targets):
+            try:
+                return self.ask(target, sent)
+            except (LeaseLost, Rejected):
+                raise
+            except FAILURES as error:
+                failures.append(error)
+                self.disconnect()
+                self.targets.sort(key=lambda each: each is target)
+        raise next((failure for failure in failures if not refuses(failure)), failures[0])
+
+    def ask(self, target: SplitResult, sent: float) -> wire.Renewed:
+        """One renewal by one gateway; a connection that it had closed is opened again once."""
+        patience = max(0.1, min(self.terms.heartbeat, self.until - sent) / len(self.targets))
         for fresh in (False, True):
             if self.connection is None or fresh:
                 self.disconnect()
-                self.connection = self.connect(patience)
+                self.connection = self.connect(target, patience)
             elif self.connection.sock is not None:
                 self.connection.sock.settimeout(patience)
             try:
                 headers = {"Authorization": f"Bearer {self.gateway.server.bearer()}", "Content-Type": "application/json"}
-                self.connection.request("POST", self.target.path, self.body, headers)
+                self.connection.request("POST", target.path, self.body, headers)
                 response = self.connection.getresponse()
                 data = response.read()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
@@ -163,10 +185,10 @@ class LeaseKeeper:
             return renewed
         raise AssertionError("unreachable")
 
-    def connect(self, patience: float) -> http.client.HTTPConnection:
+    def connect(self, target: SplitResult, patience: float) -> http.client.HTTPConnection:
         """A connection of this thread's own."""
-        host, port = self.target.hostname or "", self.target.port
-        if self.target.scheme == "https":
+        host, port = target.hostname or "", target.port
+        if target.scheme == "https":
             return http.client.HTTPSConnection(
                 host, port, timeout=patience, context=self.gateway.server.tls or ssl.create_default_context()
             )

@@ -8,21 +8,34 @@ import msgspec
 
 
 class Server(msgspec.Struct, frozen=True):
-    """One gateway URL. bearer: gives the token to send now; tls: for an https URL."""
+    """The control plane. url: of its gateway, or of several with commas between them, any of which serves; as people write it.
+
+    bearer: gives the token to send now; tls: for https URLs.
+    """
 
     url: str
     bearer: Callable[[], str]
     tls: ssl.SSLContext | None = None
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """One for each gateway, without a slash at the end."""
+        return each(self.url)
+
+
+def each(url: str) -> tuple[str, ...]:
+    """The URLs in a text with commas between them."""
+    return tuple(one.strip().rstrip("/") for one in url.split(",") if one.strip())
+
 
 def tls(
     url: str, ca_file: Path | str | None = None, cert_file: Path | str | None = None, key_file: Path | str | None = None
 ) -> ssl.SSLContext | None:
-    """What an https URL needs; None for http. ca_file: instead of the system's authorities; cert_file, key_file: the client's own.
+    """What https URLs need; None where there is none. ca_file: instead of the system's authorities; cert_file, key_file: the client's own.
 
     Raises OSError (ssl.SSLError is one) where a file cannot be read.
     """
-    if not url.startswith("https:"):
+    if not any(one.startswith("https:") for one in each(url)):
         return None
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     if cert_file:

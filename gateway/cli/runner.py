@@ -57,7 +57,7 @@ def list_(*, target: Target, as_json: bool) -> None:
 
 
 @runner.command()
-@click.option("--url", default=None, help="The server (default: as registered, else the one of --data).")
+@click.option("--url", default=None, help="The server; several gateways with commas (default: as registered, else the one of --data).")
 @click.option("--token-file", type=FILE, default=None, help="File with a runner token, for a runner that is not registered.")
 @click.option("--name", default=None, help="The runner's name (default: this machine's).")
 @click.option("--labels", default="", metavar="L,...", help="Its labels; those of a registered runner come from its registration.")
@@ -103,7 +103,7 @@ def token(*, target: Target, labels: str, group: str, ephemeral: bool, as_json: 
 
 
 @runner.command()
-@click.option("--url", required=True, help="The server, as this machine reaches it.")
+@click.option("--url", required=True, help="The server, as this machine reaches it; several gateways with commas between them.")
 @click.option("--token-file", required=True, type=click.File(), help="File with the registration token; - for standard input.")
 @click.option("--name", default=None, help="The runner's name (default: this machine's).")
 @click.option("--labels", default="", metavar="L,...", help="Only these of the labels that the token grants.")

@@ -1,12 +1,14 @@
 """The runner's HTTP, against a server that answers as it is told, byte by byte."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
-from runner.http import Connections, DisconnectedError, MalformedError
+from runner import http
+from runner.http import DisconnectedError, Gateways, MalformedError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CLOSE = b""
@@ -19,6 +21,7 @@ class Server:
         self.answers: list[list[bytes]] = []
         self.requests: list[bytes] = []
         self.connections = 0
+        self.port = 0
         self.ended = asyncio.Condition()
         self.open = 0
 
@@ -47,18 +50,18 @@ class Server:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[tuple[Server, Connections]]:
+async def server() -> AsyncIterator[tuple[Server, Gateways]]:
     """A server and connections to it."""
     served = Server()
     listening = await asyncio.start_server(served.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    connections = Connections(f"http://127.0.0.1:{port}/runner/v1", {}, lambda: "t")
+    connections = Gateways([f"http://127.0.0.1:{port}/runner/v1"], {}, lambda: "t")
     yield served, connections
     connections.close()
     listening.close()
 
 
-World = tuple[Server, Connections]
+World = tuple[Server, Gateways]
 
 
 async def test_a_connection_serves_one_request_after_the_other(server: World) -> None:
@@ -171,6 +174,67 @@ async def test_nobody_listens() -> None:
         port = taken.getsockname()[1]
         for host in ("127.0.0.1", "localhost"):
             with pytest.raises(ConnectionRefusedError):
-                await Connections(f"http://{host}:{port}", {}, str).post("/x", b"", 5)
+                await Gateways([f"http://{host}:{port}"], {}, str).post("/x", b"", 5)
     with pytest.raises(socket.gaierror):
-        await Connections("http://no-such-host.invalid", {}, str).post("/x", b"", 20)
+        await Gateways(["http://no-such-host.invalid"], {}, str).post("/x", b"", 20)
+
+
+@contextlib.asynccontextmanager
+async def two() -> AsyncIterator[tuple[list[Server], Gateways]]:
+    """Two servers of one control plane."""
+    served, listening = [Server(), Server()], []
+    for each in served:
+        listening.append(await asyncio.start_server(each.serve, "127.0.0.1", 0))
+        each.port = listening[-1].sockets[0].getsockname()[1]
+    gateways = Gateways([f"http://127.0.0.1:{each.port}" for each in served], {}, str)
+    yield served, gateways
+    gateways.close()
+    for each in listening:
+        each.close()
+
+
+async def test_of_several_servers_the_one_that_answered_is_asked_again() -> None:
+    """The first, until it breaks off; then the second, also for what many requests find out at once."""
+    async with two() as ((first, second), gateways):
+        for _ in range(3):
+            await gateways.post("/x", b"", 5)
+        assert (len(first.requests), len(second.requests)) == (3, 0)
+        first.answers = [[OK[:20], CLOSE]] * 9
+        asked = await asyncio.gather(*(gateways.post("/x", b"", 5) for _ in range(3)), return_exceptions=True)
+        assert [type(each) for each in asked] == [DisconnectedError] * 3
+        assert await gateways.post("/x", b"", 5) == (200, b"{}")
+        assert (len(first.requests), len(second.requests)) == (6, 1)
+
+
+async def test_a_server_that_is_away_is_passed_over() -> None:
+    """Refused, or 503: the request goes on to the next at once. A 500 may mean that something was done, and is the answer."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        async with two() as ((first, second), gateways):
+            first.answers = [[b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"]]
+            second.answers = [[b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]]
+            assert await gateways.post("/x", b"", 5) == (500, b"")
+            assert (len(first.requests), len(second.requests)) == (1, 1)
+            there = Gateways([nobody, f"http://127.0.0.1:{first.port}"], {}, str)
+            first.answers = [[b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"]]
+            assert await there.post("/x", b"", 5) == (503, b""), "all of them say that they are away"
+            assert await there.post("/x", b"", 5) == (200, b"{}")
+            there.close()
+        with pytest.raises(ConnectionRefusedError):
+            await Gateways([nobody, nobody], {}, str).post("/x", b"", 5)
+
+
+async def test_refusal_and_silence_are_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One server refuses, one takes no connection: that one may be cut off from us and at work."""
+    monkeypatch.setattr(http, "CONNECT_SECONDS", 0.1)
+    with socket.socket() as taken, socket.socket() as full:
+        taken.bind(("127.0.0.1", 0))
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in (taken, full)]
+        waiting = [socket.create_connection(full.getsockname()) for _ in range(1)]
+        with pytest.raises(TimeoutError):
+            await Gateways(urls, {}, str).post("/x", b"", 20)
+        for each in waiting:
+            each.close()
