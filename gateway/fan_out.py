@@ -73,6 +73,8 @@ class FanOut:
                 self._once(event, self._ready.evict_group)
             elif isinstance(event.data, ATTEMPT_ENDS):
                 self._logs.close(event.stream, event.data.attempt)
+            elif isinstance(event.data, e.LogSegmentStored):
+                self._logs.heard(event.stream, event.data)
 
     def _once(self, event: Recorded, evict: Callable[[UUID], None]) -> None:
         """What runners may be given changed: once, since by the second time they may have opened the right polls already."""

@@ -1,6 +1,6 @@
 """What the gateway needs from infra beyond the shared ports."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from commands.handle import Origin
 from domain.job.commands import Segment, StoreLogSegments
+from domain.job.events import LogSegmentStored
 from domain.log_records import Extent
 
 
@@ -23,6 +24,9 @@ class Logs(Protocol):
         last_line: how many lines the runner says there are.
         """
 
+    def heard(self, job: UUID, stored: LogSegmentStored) -> None:
+        """An event names a segment, perhaps one of another gateway."""
+
     def close(self, job: UUID, attempt: int) -> None:
         """Forget what is in memory of an attempt that is over."""
 
@@ -31,6 +35,16 @@ class Logs(Protocol):
 
     async def extents(self, job: UUID, attempt: int) -> list[Extent]:
         """The pieces of a log, one after the other from line 1 on; what events tell of them is not read."""
+
+
+class Sightings(Protocol):
+    """What the gateways of one store tell each other about runners; see infra.sightings. Each raises StoreUnavailable."""
+
+    async def tell(self, runners: Collection[UUID]) -> None:
+        """These are here now."""
+
+    async def elsewhere(self, runners: Collection[UUID], seconds: float) -> set[UUID]:
+        """Those of these that another gateway has seen within so many seconds."""
 
 
 class RepositorySecrets(Protocol):

@@ -1,7 +1,8 @@
 """Who is there: a runner is online while its poll is open, and offline when it has not polled for a lease's time.
 
 Presence itself is no event; its changes are (RunnerOnline, RunnerOffline). This agent watches the polls of its own
-gateway only, so with several gateways the one that a runner used last is the one that notes its silence.
+gateway, tells the other gateways whom it has seen, and asks them before it takes a runner for silent: it may have gone over
+to one of them. Every gateway that has known a runner goes on to ask, so nobody is forgotten with the gateway that it used.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from commands.handle import Handler, Origin
 from domain.ports import StoreUnavailable
 from domain.run.commands import NoteRunner
 from domain.runner_pool import Runner
+from gateway.ports import Sightings
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +29,10 @@ class Presence:
         handler: Handler,
         silent_seconds: float,
         polling: Callable[[UUID], bool],
+        sightings: Sightings,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._sightings = sightings
         self._handler = handler
         self._silent_seconds = silent_seconds
         self._polling = polling
@@ -74,13 +78,24 @@ class Presence:
                 log.warning("silent runners are noted later: %s", error)
 
     async def sweep(self) -> list[UUID]:
-        """Note every runner that has been silent for too long; returns them."""
-        now = self._monotonic()
-        silent = [runner for runner, last in self._last.items() if now - last >= self._silent_seconds and not self._polling(runner)]
+        """Note every runner that has been silent for too long, here and elsewhere; returns them."""
+        here = [runner for runner in self._last if self._polling(runner)]
+        if here:
+            await self._sightings.tell(here)
+        missed = self._silent()
+        if missed:
+            for runner in await self._sightings.elsewhere(missed, self._silent_seconds):
+                self.seen(runner)
+        silent = self._silent()
         for runner in silent:
             await self._note_gone(runner, "silent")
             del self._last[runner]
         return silent
+
+    def _silent(self) -> list[UUID]:
+        """Those who have not been seen here for too long."""
+        now = self._monotonic()
+        return [runner for runner, last in self._last.items() if now - last >= self._silent_seconds and not self._polling(runner)]
 
     async def _note_gone(self, runner: UUID, reason: str) -> None:
         """Offline; an ephemeral runner for good, because it never comes back under this identity."""

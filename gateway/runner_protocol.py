@@ -234,13 +234,15 @@ class RunnerProtocol:
             return answer(wire.Completed(conclusion=body.conclusion))
         async with self._logs.seal(fence, self._origin(request, body.runner), body.last_line) as (received, segments):
             if received < body.last_line:
-                message = f"the log has {body.last_line} lines, the gateway has {received} of them"
-                raise problem(409, "logs_missing", message, hint=f"send the lines from {received + 1} on, then complete again")
-            await self._end(request, body, segments, body.result)
+                raise _logs_missing(body.last_line, received)
+            if not await self._end(request, body, segments, body.result):
+                self._logs.close(request.params[0], body.attempt)
+                raise _logs_missing(body.last_line, body.last_line - sum(segment.lines for segment in segments))
             self._logs.close(request.params[0], body.attempt)
         return answer(wire.Completed(conclusion=body.conclusion))
 
-    async def _end(self, request: Request, body: wire.Complete, segments: tuple[c.Segment, ...], result: str) -> None:
+    async def _end(self, request: Request, body: wire.Complete, segments: tuple[c.Segment, ...], result: str) -> bool:
+        """Whether the log goes on with these segments; not where another gateway has stored some of the attempt's meanwhile."""
         command = fenced(
             c.ReportAttempt,
             request,
@@ -253,15 +255,24 @@ class RunnerProtocol:
             message=body.message,
             segments=segments,
         )
-        await self._handle(command, request, body.runner)
+        origin = self._origin(request, body.runner)
+        outcome = await self._handler.handle(command, origin)
+        if outcome.refusal is not None and outcome.refusal.code == "sequence_gap":
+            return False
+        await self._refuse(command, origin, outcome)
+        return True
 
     async def _handle(self, command: Any, request: Request, runner: UUID) -> Outcome:
         origin = self._origin(request, runner)
         outcome = await self._handler.handle(command, origin)
+        await self._refuse(command, origin, outcome)
+        return outcome
+
+    async def _refuse(self, command: Any, origin: Origin, outcome: Outcome) -> None:
+        """Raise what a refusal is to the runner."""
         await self._record(command, origin, outcome.refusal)
         if outcome.refusal is not None:
             raise refused(outcome.refusal)
-        return outcome
 
     async def _record(self, command: Any, origin: Origin, refusal: Refusal | None) -> None:
         """Keep a refusal for the audit; what leaves evidence in the job's own stream is recorded there."""
@@ -283,6 +294,12 @@ class RunnerProtocol:
 
     def _origin(self, request: Request, runner: UUID) -> Origin:
         return Origin(request.identity.tenant, f"runner:{runner}", request.identity.token, _command(request.request_id))
+
+
+def _logs_missing(announced: int, received: int) -> Exception:
+    """The runner has lines that this gateway has not."""
+    message = f"the log has {announced} lines, the gateway has {received} of them"
+    return problem(409, "logs_missing", message, hint=f"send the lines from {received + 1} on, then complete again")
 
 
 @lru_cache(256)  # one request may bring the reports of many jobs

@@ -3,7 +3,9 @@
 Lines are data, not events. A batch that a runner sends goes into the open segment of its (job, attempt) and is visible
 to live readers at once; after a second, at 256 KB, or when the attempt ends, the segment is compressed, put into the
 blob store, and only then named by a LogSegmentStored event. What such an event names is durable (`stored_through`); the
-runner keeps every later line, so a gateway that dies loses none: its successor continues from the stream.
+runner keeps every later line, so a gateway that dies loses none: its successor continues from the stream. A runner may
+also change to another gateway while this one lives: whoever hears of a segment that it has not named itself forgets what
+it has in memory, so that one gateway at a time has the word, and lines that only another one had are asked for again.
 
 A record is one JSON object `{line, step, at, stream, text}`; a segment is such records, one a line, in gzip form. The
 text was masked by the runner; nothing here may ever see or keep an unmasked line, nor acknowledge one as stored before
@@ -25,6 +27,7 @@ from msgspec.structs import replace
 
 from commands.handle import Handler, Origin
 from domain.job.commands import Segment, StoreLogSegments
+from domain.job.events import LogSegmentStored
 from domain.log_records import Extent, as_text
 from domain.ports import Blobs, EventStore, StoreUnavailable
 from infra.log_index import LogIndex
@@ -62,7 +65,7 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenLog:
-    """The log of one live attempt."""
+    """The log of one live attempt. naming: digest of the segment that is being named by an event, "": none is."""
 
     def __init__(self, fence: StoreLogSegments, origin: Origin, stored: list[Segment]) -> None:
         self.fence = fence
@@ -75,6 +78,7 @@ class OpenLog:
         self.recent: deque[Chunk] = deque()
         self.recent_bytes = 0
         self.lock = asyncio.Lock()
+        self.naming = ""
         self.timer: asyncio.Handle | None = None
 
     def add(self, chunk: Chunk) -> None:
@@ -152,10 +156,19 @@ class LogStore:
         opened = await self._opened(fence, origin)
         async with opened.lock:
             segment = await self._put(opened)
-            yield opened.received_through, (segment,) if segment else ()
+            try:
+                yield opened.received_through, (segment,) if segment else ()
+            finally:
+                opened.naming = ""
+
+    def heard(self, job: UUID, stored: LogSegmentStored) -> None:
+        """An event names a segment. Where it is not one of ours, another gateway goes on with this log."""
+        opened = self._open.get((job, stored.attempt))
+        if opened is not None and stored.segment > len(opened.stored) and stored.sha256 != opened.naming:
+            self.close(job, stored.attempt)
 
     def close(self, job: UUID, attempt: int) -> None:
-        """The attempt is over and its segments are named by events; forget what is in memory."""
+        """The attempt is over and its segments are named by events, or another gateway has the word; forget what is in memory."""
         opened = self._open.pop((job, attempt), None)
         if opened is not None and opened.timer is not None:
             opened.timer.cancel()
@@ -242,8 +255,15 @@ class LogStore:
                 log.warning("log lines of job %s wait in memory: %s", fence.job, error)
                 opened.timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._start_flush, opened)
                 return
+            finally:
+                opened.naming = ""
+            if self._open.get((fence.job, fence.attempt)) is not opened:
+                return
             if outcome.refusal is not None:
                 log.info("log of job %s attempt %s is closed: %s", fence.job, fence.attempt, outcome.refusal.message)
+                self.close(fence.job, fence.attempt)
+                return
+            if not outcome.events:  # one of this number was named before: ours, whose answer was lost, or another gateway's
                 self.close(fence.job, fence.attempt)
                 return
             opened.settle(segment)
@@ -256,7 +276,7 @@ class LogStore:
         chunks = list(opened.pending)
         text = b"".join(chunk.body for chunk in chunks)
         packed, text_bytes = await asyncio.to_thread(_packed, text) if len(text) > SEGMENT_BYTES // 8 else _packed(text)
-        digest = await self._blobs.put(packed)
+        digest = opened.naming = await self._blobs.put(packed)
         return Segment(len(opened.stored) + 1, chunks[0].first, sum(chunk.count for chunk in chunks), len(text), digest, text_bytes)
 
 

@@ -102,7 +102,7 @@ def _fenced(state: JobState, command: c.FencedCommand, now: datetime) -> Decisio
         case c.StoreLogSegments():
             return _segments(state, command, command.segments)
         case c.ReportAttempt():
-            stored = _segments(state, command, command.segments)
+            stored = _segments(state, command, command.segments, known=False)
             if isinstance(stored, Refusal):
                 return stored
             outcome = reported(state, command, now)
@@ -122,8 +122,11 @@ def _start(state: Acquired | Running, now: datetime) -> Decision:
     return Decision((e.JobStarted(state.lease.attempt, state.lease.epoch, deadline),))
 
 
-def _segments(state: Acquired | Running, command: c.FencedCommand, segments: tuple[c.Segment, ...]) -> Decision | Refusal:
-    fresh = [segment for segment in segments if segment.segment > state.segments]
+def _segments(
+    state: Acquired | Running, command: c.FencedCommand, segments: tuple[c.Segment, ...], *, known: bool = True
+) -> Decision | Refusal:
+    """known: whether a segment of a number that is stored is a repeat. At the end of an attempt it may be another gateway's."""
+    fresh = [segment for segment in segments if segment.segment > state.segments or not known]
     expected = range(state.segments + 1, state.segments + 1 + len(fresh))
     if [segment.segment for segment in fresh] != list(expected):
         message = f"log segment {fresh[0].segment} does not follow segment {state.segments}"

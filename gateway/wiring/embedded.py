@@ -118,6 +118,7 @@ LOADED = (
     "infra.clock",
     "infra.event_store",
     "infra.log_store",
+    "infra.sightings",
     "infra.library",
     "infra.mirrors",
     "infra.pool",

@@ -58,6 +58,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.runner_protocol import RunnerProtocol, Terms
     from gateway.streams import Streams
     from infra.log_store import LogStore
+    from infra.sightings import PostgresSightings
 
     settings, handler, lease = parts.settings, parts.handler, parts.settings.lease_ttl_seconds
     head = await parts.store.head()
@@ -65,7 +66,7 @@ async def gateway(parts: Parts) -> Gateway:
     logs = LogStore(handler, parts.store, parts.blobs, hub.notify)
     restart = Restart(parts.connections)
     refusals = Refusals(handler, parts.clock)
-    presence = Presence(handler, lease, lambda runner: runner in ready.polls)
+    presence = Presence(handler, lease, lambda runner: runner in ready.polls, PostgresSightings(parts.connections))
     acquiring = Acquiring(
         handler,
         parts.clock,

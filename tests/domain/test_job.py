@@ -374,6 +374,21 @@ def test_log_segments_follow_each_other() -> None:
     given(*RUNNING).when(gap).then_refused("sequence_gap")
 
 
+def test_a_report_does_not_end_a_log_with_a_segment_of_a_number_that_is_stored() -> None:
+    """Another gateway may have stored other lines under it; those of the report would be lost."""
+    (event,) = given(*RUNNING).when(segments(1)).then_types(e.LogSegmentStored)
+    late = report("failure", segments=(c.Segment(1, 1, 12, 120, "b" * 64),))
+    given(*RUNNING, event).when(late).then_refused("sequence_gap")
+    following = report("failure", segments=(c.Segment(2, 11, 2, 20, "b" * 64),))
+    given(*RUNNING, event).when(following).then_types(e.LogSegmentStored, e.AttemptFailed, e.JobFailed)
+
+
+def segments(*numbers: int) -> c.StoreLogSegments:
+    """Ten lines each."""
+    found = tuple(c.Segment(number, 10 * number - 9, 10, 100, "a" * 64) for number in numbers)
+    return c.StoreLogSegments(JOB, RUNNER, 1, 1, lease(), found)
+
+
 def test_the_backoff_doubles_with_a_jitter_of_its_own() -> None:
     """1 s, 2 s, 4 s, ... at most 60 s, each up to 20 % more, and always the same for the same job."""
     policy = RetryPolicy()

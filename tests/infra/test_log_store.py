@@ -38,10 +38,12 @@ class JobStream:
         """Carry out one command."""
         if self.away:
             raise StoreUnavailable("STO005: away")
-        if self.refusal is None:
-            await self.append(command)
+        events: Sequence[Recorded] = ()
+        known = [each.data.segment for each in await self.store.load(JOB)]
+        if self.refusal is None and command.segments[0].segment not in known:
+            events = await self.append(command)
         self.committed.set()
-        return Outcome(0, refusal=self.refusal)
+        return Outcome(0, tuple(events), refusal=self.refusal)
 
     async def append(self, command: StoreLogSegments) -> Sequence[Recorded]:
         """The events of a command; those of an older version do not say how long the text is."""
@@ -226,3 +228,39 @@ async def test_a_long_log_leaves_memory_and_can_still_be_read(world: World) -> N
     assert await world.lines() == list(range(1, 9001))
     opened = world.logs._open[JOB, 1]
     assert opened.recent_bytes < 2 * log_store.RECENT_BYTES
+
+
+async def test_a_runner_may_change_to_another_gateway_and_back(world: World) -> None:
+    """Both have lines in memory; whoever names its segment first has the word, the other one asks for what is missing again."""
+    other = LogStore(world.jobs, world.store, world.blobs, lambda _: None)  # type: ignore[arg-type]  # see World
+    assert await world.send(1, 4) == (4, 0)
+    body = b"".join(msgspec.json.encode({"line": number, "text": "x"}) + b"\n" for number in range(1, 7))
+    assert await other.accept(FENCE, ORIGIN, 1, 6, body) == (6, 0)
+    await world.logs.flush()
+    await other.flush()
+    assert [(event.data.segment, event.data.lines) for event in await world.store.load(JOB)] == [(1, 4)]
+    assert await other.accept(FENCE, ORIGIN, 7, 1, b"{}\n") == (4, 4), "lines 5 and 6 are nowhere, and must not count as stored"
+    assert await other.accept(FENCE, ORIGIN, 1, 6, body) == (6, 4)
+    await other.flush()
+    for event in await world.store.load(JOB):
+        world.logs.heard(JOB, event.data)
+        other.heard(JOB, event.data)
+    assert await world.lines() == await world.lines(other) == [1, 2, 3, 4, 5, 6]
+    assert await world.send(7, 7) == (7, 6)
+
+
+async def test_an_answer_that_is_lost_stores_nothing_twice(world: World) -> None:
+    """The segment was named, and nobody knows: the next try finds it so, and the log goes on behind it."""
+    await world.send(1, 2)
+    honest = world.jobs.handle
+
+    async def lose(command: StoreLogSegments, origin: Origin) -> Outcome:
+        await honest(command, origin)
+        raise StoreUnavailable("STO005: the connection broke")
+
+    world.jobs.handle = lose  # type: ignore[method-assign]  # a broken connection, played
+    await world.logs.flush()
+    world.jobs.handle = honest  # type: ignore[method-assign]  # mended
+    await world.logs.flush()
+    assert await world.send(3, 3) == (3, 2)
+    assert await world.lines() == [1, 2, 3]
