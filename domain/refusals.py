@@ -29,3 +29,11 @@ class Refusal(msgspec.Struct, frozen=True):
     state: str | None = None
     help: str | None = None
     evidence: tuple[Any, ...] = ()
+
+
+def mismatch(what: str, version: int, versions: tuple[int, ...] | None) -> Refusal | None:
+    """The refusal where `what` is at a version that is none of these; None: it may be at any."""
+    if versions is None or version in versions:
+        return None
+    message = f"{what} is at version {version}, which If-Match does not name"
+    return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import ids
-from domain.refusals import REPEAT, Decision, Refusal
+from domain.refusals import REPEAT, Decision, Refusal, mismatch
 from domain.repository_commands import (
     ChangeRepository,
     ListWorkflow,
@@ -100,8 +100,9 @@ def decide_repository(state: Repository | None, command: RepositoryCommand) -> D
         return Refusal("repository_not_found", f"there is no repository {command.repository}", state="absent")
     if isinstance(command, ListWorkflow):
         return _listed(state, command)
-    if command.versions is not None and state.version not in command.versions:
-        return mismatch(f"repository {command.repository}", state.version)
+    other = mismatch(f"repository {command.repository}", state.version, command.versions)
+    if other is not None:
+        return other
     if isinstance(command, ChangeRepository):
         return _changed(state, command)
     return Decision((RepositoryRemoved(),), tuple(RemoveWorkflow(each.workflow) for each in state.workflows.values()))
@@ -132,12 +133,6 @@ def _changed(state: Repository, command: ChangeRepository) -> Decision:
 def _read_again(repository: UUID) -> tuple[RequestScheduleRead]:
     """The files that may have a schedule are others now."""
     return (RequestScheduleRead(ids.schedule_id(repository), repository),)
-
-
-def mismatch(what: str, version: int) -> Refusal:
-    """If-Match names another version than the stream's."""
-    message = f"{what} is at version {version}, which If-Match does not name"
-    return Refusal("version_mismatch", message, state="changed", help="read it again, then decide on what it is now")
 
 
 def evolve_repository(state: Repository | None, event: RepositoryEvent) -> Repository:

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from domain.refusals import REPEAT, Decision, Refusal
+from domain.refusals import REPEAT, Decision, Refusal, mismatch
 from domain.run.commands import ClaimSlots, NoteRunner, RegisterRunner
 
 SLOTS_MAX = 1024
@@ -66,12 +66,13 @@ RunnerEvent = RunnerRegistered | RunnerOnline | RunnerOffline | RunnerPaused | R
 
 
 class Runner(msgspec.Struct, frozen=True, gc=False):
-    """A runner's state. duty: "active", "paused", "draining" or "retired". tenant: whose it is."""
+    """A runner's state. duty: "active", "paused", "draining" or "retired". tenant: whose it is. version: of the stream."""
 
     facts: RunnerRegistered
     tenant: str = ""
     online: bool = False
     duty: str = "active"
+    version: int = 1
 
 
 def decide(state: Runner | None, command: RegisterRunner | NoteRunner | ClaimSlots) -> Decision | Refusal:
@@ -85,6 +86,9 @@ def decide(state: Runner | None, command: RegisterRunner | NoteRunner | ClaimSlo
         return REPEAT if again else Refusal("runner_retired", f"runner {state.facts.name} is retired", "retired")
     if isinstance(command, ClaimSlots):
         return _claim(state, command)
+    other = mismatch(f"runner {command.runner}", state.version, command.versions)
+    if other is not None:
+        return other
     match command.change:
         case "online":
             return REPEAT if state.online else Decision((RunnerOnline(),))
@@ -138,18 +142,19 @@ def _register(state: Runner | None, command: RegisterRunner) -> Decision | Refus
 def evolve(state: Runner | None, event: RunnerEvent, tenant: str = "") -> Runner:
     """How each event changes a runner."""
     if isinstance(event, RunnerRegistered):
-        return Runner(event, tenant) if state is None else replace(state, facts=event, duty="active")
+        return Runner(event, tenant) if state is None else replace(state, facts=event, duty="active", version=state.version + 1)
     assert state is not None, "a runner's stream begins with RunnerRegistered"  # noqa: S101 - a fact, not a check
+    version = state.version + 1
     match event:
         case RunnerOnline():
-            return replace(state, online=True)
+            return replace(state, online=True, version=version)
         case RunnerOffline():
-            return replace(state, online=False)
+            return replace(state, online=False, version=version)
         case RunnerPaused():
-            return replace(state, duty="paused")
+            return replace(state, duty="paused", version=version)
         case RunnerResumed():
-            return replace(state, duty="active")
+            return replace(state, duty="active", version=version)
         case RunnerDrained():
-            return replace(state, duty="draining")
+            return replace(state, duty="draining", version=version)
         case RunnerRetired():
-            return replace(state, online=False, duty="retired")
+            return replace(state, online=False, duty="retired", version=version)

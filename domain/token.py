@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.access import Role
-from domain.refusals import REPEAT, Decision, Refusal
+from domain.refusals import REPEAT, Decision, Refusal, mismatch
 
 NAME_LENGTH_MAX = 100
 LIFETIME_SECONDS_MAX = 10 * 366 * 86_400
@@ -50,10 +50,11 @@ class CreateToken(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class RevokeToken(msgspec.Struct, frozen=True, gc=False):
-    """It must open nothing any more."""
+    """It must open nothing any more. versions: only where its stream is at one of these; None: wherever it is."""
 
     token: UUID
     reason: str = ""
+    versions: tuple[int, ...] | None = None
 
 
 class NoteTokenUse(msgspec.Struct, frozen=True, gc=False):
@@ -66,13 +67,14 @@ TokenCommand = CreateToken | RevokeToken | NoteTokenUse
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
-    """A token's state. used_at: of the last TokenUsed."""
+    """A token's state. used_at: of the last TokenUsed; version: of the stream."""
 
     facts: TokenCreated
     tenant: str
     created_at: datetime
     revoked: bool = False
     used_at: datetime | None = None
+    version: int = 1
 
     @property
     def role(self) -> Role:
@@ -101,7 +103,8 @@ def decide(state: Token | None, command: TokenCommand, now: datetime) -> Decisio
         return Refusal("token_not_found", f"there is no token {command.token}", state="absent")
     match command:
         case RevokeToken():
-            return REPEAT if state.revoked else Decision((TokenRevoked(command.reason),))
+            other = mismatch(f"token {command.token}", state.version, command.versions)
+            return REPEAT if state.revoked else other or Decision((TokenRevoked(command.reason),))
         case NoteTokenUse():
             if not state.lives(now):
                 return Refusal("token_over", f"token {state.facts.name} is revoked or has expired", state="over")
@@ -134,6 +137,6 @@ def evolve(state: Token | None, event: TokenEvent, tenant: str, at: datetime) ->
     assert state is not None, "a token's stream begins with TokenCreated"  # noqa: S101 - a fact, not a check
     match event:
         case TokenRevoked():
-            return replace(state, revoked=True)
+            return replace(state, revoked=True, version=state.version + 1)
         case TokenUsed():
-            return replace(state, used_at=at)
+            return replace(state, used_at=at, version=state.version + 1)

@@ -5,8 +5,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.refusals import REPEAT, Decision, Refusal
-from domain.repository import mismatch
+from domain.refusals import REPEAT, Decision, Refusal, mismatch
 from domain.repository_commands import RegisterWorkflow, RemoveWorkflow, SetWorkflowEnabled, UnlistWorkflow
 from domain.run.commands import StartRun, TriggerRun
 
@@ -80,8 +79,9 @@ def decide_workflow(state: Workflow | None, command: WorkflowCommand) -> Decisio
         return _register(state, command)
     if state is None or state.removed:
         return Refusal("workflow_not_found", f"there is no workflow {command.workflow}", state="absent")
-    if command.versions is not None and state.version not in command.versions:
-        return mismatch(f"workflow {command.workflow}", state.version)
+    other = mismatch(f"workflow {command.workflow}", state.version, command.versions)
+    if other is not None:
+        return other
     match command:
         case SetWorkflowEnabled():
             if state.enabled == command.enabled:

@@ -85,8 +85,21 @@ async def runners(connection: Connection, tenant: str) -> list[Runner]:
     rows: list[RunnerRow] = await select(
         connection, FLEET, [("tenant = %s", tenant), ("retired = %s", False)], Order(("name", "id")), 10_000
     )
-    held: dict[UUID, Any] = dict(await (await connection.execute(_HELD, prepare=True)).fetchall())
-    return [_runner(row, tuple(held.get(row.id, ()))) for row in rows]
+    held = await _held(connection)
+    return [_runner(row, held.get(row.id, ())) for row in rows]
+
+
+async def runner(connection: Connection, tenant: str, identity: UUID) -> list[tuple[Runner, int]]:
+    """The tenant's runner of this id, with the version of its stream; none where there is no such runner, or no more."""
+    conditions: list[Any] = [("tenant = %s", tenant), ("id = %s", identity), ("retired = %s", False)]
+    rows: list[RunnerRow] = await select(connection, FLEET, conditions, Order(("name", "id")), 1)
+    held = await _held(connection)
+    return [(_runner(row, held.get(row.id, ())), row.stream_version) for row in rows]
+
+
+async def _held(connection: Connection) -> dict[UUID, tuple[UUID, ...]]:
+    """The jobs at work by runner."""
+    return {runner: tuple(jobs) for runner, jobs in await (await connection.execute(_HELD, prepare=True)).fetchall()}
 
 
 async def waiting(connection: Connection, tenant: str) -> list[Waiting]:

@@ -12,7 +12,10 @@ from projections.table import Key, Rule, Table, View, by_stream
 
 
 class RunnerRow(msgspec.Struct, gc=False):
-    """A runner. group: "" for the default one. changed_at, changed_by, reason: when, who (an actor) and why of the last change."""
+    """A runner. group: "" for the default one. changed_at, changed_by, reason: when, who (an actor) and why of the last change.
+
+    version: of its program; stream_version: of its stream.
+    """
 
     id: UUID
     tenant: str
@@ -33,6 +36,7 @@ class RunnerRow(msgspec.Struct, gc=False):
     changed_at: datetime
     changed_by: str
     group: str
+    stream_version: int
 
 
 def _registered(row: RunnerRow | None, event: Recorded, key: Key) -> RunnerRow:
@@ -58,6 +62,7 @@ def _registered(row: RunnerRow | None, event: Recorded, key: Key) -> RunnerRow:
         changed_at=event.meta.at,
         changed_by=event.meta.actor,
         group=data.group,
+        stream_version=event.version,
     )
 
 
@@ -81,6 +86,7 @@ def _changed(row: RunnerRow | None, event: Recorded, _key: Key) -> RunnerRow | N
             raise AssertionError(f"{event.type} is not a change of a runner")
     row.reason = getattr(event.data, "reason", "")
     row.changed_at, row.changed_by = event.meta.at, event.meta.actor
+    row.stream_version = event.version
     return row
 
 

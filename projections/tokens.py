@@ -11,7 +11,10 @@ from projections.table import Key, Rule, Table, View, by_stream
 
 
 class TokenRow(msgspec.Struct, gc=False):
-    """A token; what it is a secret of is not here. created_by: an actor. last_used_at: the first use in the last hour of use."""
+    """A token; what it is a secret of is not here. created_by: an actor. last_used_at: the first use in the last hour of use.
+
+    version: of its stream.
+    """
 
     id: UUID
     tenant: str
@@ -22,6 +25,7 @@ class TokenRow(msgspec.Struct, gc=False):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    version: int
 
 
 def _created(_row: TokenRow | None, event: Recorded, key: Key) -> TokenRow:
@@ -36,18 +40,19 @@ def _created(_row: TokenRow | None, event: Recorded, key: Key) -> TokenRow:
         expires_at=data.expires_at,
         revoked_at=None,
         last_used_at=None,
+        version=event.version,
     )
 
 
 def _revoked(row: TokenRow | None, event: Recorded, _key: Key) -> TokenRow | None:
     if row is not None:
-        row.revoked_at = event.meta.at
+        row.revoked_at, row.version = event.meta.at, event.version
     return row
 
 
 def _used(row: TokenRow | None, event: Recorded, _key: Key) -> TokenRow | None:
     if row is not None:
-        row.last_used_at = event.meta.at
+        row.last_used_at, row.version = event.meta.at, event.version
     return row
 
 

@@ -176,11 +176,15 @@ class RegisterRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class NoteRunner(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The runner's presence or duty changed. change: what to record; a repeat gives no event."""
+    """The runner's presence or duty changed. change: what to record; a repeat gives no event.
+
+    versions: only where its stream is at one of these; None: wherever it is.
+    """
 
     runner: UUID
     change: Literal["online", "offline", "pause", "resume", "drain", "retire"]
     reason: str = ""
+    versions: tuple[int, ...] | None = None
 
 
 class ClaimSlots(msgspec.Struct, frozen=True, gc=False):

@@ -10,13 +10,13 @@ from uuid import UUID
 import msgspec
 
 from commands.elsewhere import Library
-from commands.handle import Origin, Outcome
+from commands.handle import Origin
 from commands.trigger import NotTriggered, TriggerRequest, trigger
 from domain.ports import Blobs
 from domain.run.commands import CancelRun, NoteRunner, RerunRun
 from domain.run.events import RunCancellationRequested
 from domain.run.state import Run
-from gateway.api.orders import REPLAYED, Orders, idempotency_key, named, position_header, reused
+from gateway.api.orders import REPLAYED, Orders, idempotency_key, if_match, position_header, reused
 from gateway.http import Reply, Request, Route, answer
 from gateway.problems import problem
 
@@ -140,7 +140,15 @@ class Commands:
                     ("resume", "Give it jobs again", self.resume),
                 )
             ),
-            Route(method="DELETE", path=runner, least="maintainer", summary="Remove a runner for good", handle=self.remove, status=204),
+            Route(
+                method="DELETE",
+                path=runner,
+                least="maintainer",
+                summary="Remove a runner for good",
+                handle=self.remove,
+                status=204,
+                conditional=True,
+            ),
         ]
 
     async def start_runs(self, request: Request, body: TriggerRequest) -> Reply:
@@ -163,15 +171,15 @@ class Commands:
     async def cancel_run(self, request: Request, body: Cancel) -> Reply:
         """Ask for the end of a run. A repeat is answered as the first time, though the run may be over since."""
         run, origin = request.params[0], self._orders.command_origin(request)
-        if named(request) and (replayed := await self._cancelled_before(run, body, origin)) is not None:
+        if (replayed := await self._cancelled_before(request, run, body, origin)) is not None:
             return replayed
         outcome = await self._orders.carry_out(request, CancelRun(run, body.reason, force=body.force), run, origin)
         position = max((event.position for event in outcome.events if event.stream == run), default=outcome.position)
         return answer(Accepted(run, position), 202, (position_header(position),))
 
-    async def _cancelled_before(self, run: UUID, body: Cancel, origin: Origin) -> Reply | None:
+    async def _cancelled_before(self, request: Request, run: UUID, body: Cancel, origin: Origin) -> Reply | None:
         """The answer of the request that came under the same key before; 422 where that had another body."""
-        before = await self._orders.handler.led_to(run, origin.given)
+        before = await self._orders.led_to(request, run, origin)
         if not before:
             return None
         asked: RunCancellationRequested = before[0].data
@@ -225,13 +233,17 @@ class Commands:
     async def remove(self, request: Request, _body: None) -> Reply:
         """It is gone for good."""
         runner = request.params[0]
-        outcome = await self._handle(request, NoteRunner(runner, "retire", "removed by request"), runner)
+        outcome = await self._orders.carry_out(request, NoteRunner(runner, "retire", "removed by request", if_match(request)), runner)
         return Reply(204, headers=(position_header(outcome.position),))
 
     async def _note(self, request: Request, change: Any, reason: str) -> Reply:
-        runner = request.params[0]
-        outcome = await self._handle(request, NoteRunner(runner, change, reason), runner)
+        """A repeat is answered as the first time, and changes nothing, whatever became of the runner since."""
+        runner, origin = request.params[0], self._orders.command_origin(request)
+        before = await self._orders.led_to(request, runner, origin)
+        if before:
+            if before[0].data.reason != reason:
+                raise reused(f"named a {change} of runner {runner}")
+            position = before[-1].position
+            return answer(Accepted(runner, position), 200, (position_header(position), REPLAYED))
+        outcome = await self._orders.carry_out(request, NoteRunner(runner, change, reason), runner, origin)
         return answer(Accepted(runner, outcome.position), 200, (position_header(outcome.position),))
-
-    async def _handle(self, request: Request, command: Any, target: UUID) -> Outcome:
-        return await self._orders.carry_out(request, command, target)

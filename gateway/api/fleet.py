@@ -11,7 +11,7 @@ from domain import ids
 from domain.registration import DEFAULT_GROUP, CreateRegistration, Registration
 from domain.runner_group import ChangeRunnerGroup
 from gateway import http, secrets
-from gateway.api.orders import REPLAYED, Orders, position_header
+from gateway.api.orders import REPLAYED, Orders, position_header, reused
 from gateway.api.overview import same, selected
 from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
 from gateway.openapi import tells
@@ -112,6 +112,12 @@ class FleetCommands:
         """Whom the group serves from now on; what its runners have begun goes on."""
         origin = self._orders.command_origin(request)
         group = ids.runner_group_id(origin.tenant, body.name)
+        before = await self._orders.led_to(request, group, origin)
+        if before:
+            if before[0].data.repositories != body.repositories:
+                raise reused(f"changed group {body.name}")
+            position = before[-1].position
+            return http.answer(ChangedGroup(group, body.name, body.repositories, position), 200, (position_header(position), REPLAYED))
         outcome = await self._carried_out(ChangeRunnerGroup(group, body.name, body.repositories), origin)
         changed = ChangedGroup(group, body.name, body.repositories, outcome.position)
         return http.answer(changed, 200, (position_header(outcome.position),))

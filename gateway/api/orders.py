@@ -13,6 +13,7 @@ from uuid import UUID
 from commands.handle import Handler, Origin, Outcome
 from commands.trigger import TriggerOutcome
 from domain import ids
+from domain.envelope import Recorded
 from domain.refusals import Refusal
 from domain.workflow.diagnostics import Diagnostic, as_json, errors
 from gateway.http import Parameter, Request
@@ -52,6 +53,10 @@ class Orders:
         if outcome.refusal is not None:
             raise await self.refused(request, type(command).__name__, str(target), outcome.refusal)
         return outcome
+
+    async def led_to(self, request: Request, stream: UUID, origin: Origin) -> tuple[Recorded, ...]:
+        """What the request of this key did to a stream when it came before; nothing where the client named no key."""
+        return await self.handler.led_to(stream, origin.given) if named(request) else ()
 
     async def refused(self, request: Request, command: str, target: str, refusal: Refusal) -> Exception:
         """The problem to raise for a refusal, which is recorded; one about If-Match is not: the client only has to read again."""

@@ -170,6 +170,14 @@ def overview_routes() -> APIRouter:
         async with reads.connections() as connection:
             return listing(request, await fleet.runners(connection, reads.tenant))
 
+    @router.get("/runners/{id:uuid}", summary="One runner and what it works on", openapi_extra=least("viewer"))
+    @tells(Runner, returns=("ETag",))
+    async def runner(reads: Mine, runner: Id, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "runners", "status")
+        async with reads.connections() as connection:
+            shown, version = only(await fleet.runner(connection, reads.tenant, runner), "runner", runner)
+        return respond(shown, headers={"ETag": f'"{version}"'})
+
     return router
 
 

@@ -14,9 +14,9 @@ from domain import ids
 from domain.access import Role, may
 from domain.token import LIFETIME_SECONDS_MAX, NAME_LENGTH_MAX, CreateToken, RevokeToken, Token
 from gateway import http, secrets
-from gateway.api.orders import REPLAYED, idempotency_key, position_header
-from gateway.api.overview import Condition, same, selected
-from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Listing, Mine, PerPage, least, page
+from gateway.api.orders import REPLAYED, idempotency_key, if_match, position_header
+from gateway.api.overview import Condition, only, same, selected
+from gateway.api.reads import PER_PAGE, AtLeast, Cursor, Id, Listing, Mine, PerPage, least, page, respond
 from gateway.openapi import tells
 from gateway.problems import problem, refused
 from gateway.refusals import Refusals
@@ -77,7 +77,13 @@ class TokenCommands:
                 status=201,
             ),
             http.Route(
-                method="DELETE", path=path + "/{id}", least="admin", summary="Revoke a token at once", handle=self.revoke, status=204
+                method="DELETE",
+                path=path + "/{id}",
+                least="admin",
+                summary="Revoke a token at once",
+                handle=self.revoke,
+                status=204,
+                conditional=True,
             ),
         ]
 
@@ -100,7 +106,9 @@ class TokenCommands:
         """It opens nothing from now on, at any gateway within a moment."""
         stream = request.params[0]
         origin = self._origin(request, request.identity.tenant)
-        outcome = await self._handler.handle(RevokeToken(stream, "by request"), origin)
+        outcome = await self._handler.handle(RevokeToken(stream, "by request", if_match(request)), origin)
+        if outcome.refusal is not None and outcome.refusal.code == "version_mismatch":
+            raise problem(412, outcome.refusal.code, outcome.refusal.message, hint=outcome.refusal.help or "")
         if outcome.refusal is not None:
             await self._refusals.record(origin, "RevokeToken", str(stream), outcome.refusal)
             raise refused(outcome.refusal)
@@ -137,5 +145,13 @@ def token_routes() -> APIRouter:
         conditions: Sequence[Condition] = [("tenant = %s", reads.tenant)]
         found = await selected(reads, TOKEN_TABLE, conditions, NEWEST_FIRST, per_page=per_page, cursor=cursor)
         return page(request, found, per_page, shape=same, cursor=NEWEST_FIRST.after)
+
+    @router.get("/{id}", summary="One token, without its text", openapi_extra=least("admin"))
+    @tells(TokenRow, returns=("ETag",))
+    async def token(reads: Mine, token: Id, at_least: AtLeast = None) -> Response:
+        await reads.reached(at_least, "tokens")
+        conditions: list[Condition] = [("tenant = %s", reads.tenant), ("id = %s", token)]
+        row = only(await selected(reads, TOKEN_TABLE, conditions, NEWEST_FIRST), "token", token)
+        return respond(row, headers={"ETag": f'"{row.version}"'})
 
     return router

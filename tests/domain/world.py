@@ -340,7 +340,8 @@ class World:
                 self.send(r.ClaimSlots(runner, self.draw(3), self.draw(2)))
             else:
                 changes = ("online", "offline", "pause", "resume") * 3 + ("drain", "retire")
-                self.send(r.NoteRunner(runner, self.pick(changes), "x"))
+                versions = (1,) if self.draw(6) == 0 else None
+                self.send(r.NoteRunner(runner, self.pick(changes), "x", versions))
 
     def joins(self) -> None:
         """Runners join by registrations, in time or late, once or more often, with labels that they were given or not."""
@@ -364,7 +365,7 @@ class World:
                 self.send(CreateToken(token, "t", self.pick(("admin", "viewer")), "d", lifetime))
             self.send(NoteTokenUse(token))
             if self.draw(4) == 0:
-                self.send(RevokeToken(token))
+                self.send(RevokeToken(token, "", (1,) if self.draw(3) == 0 else None))
             name = self.pick(("a", "a", ""))
             group = ids.runner_group_id("default", name)
             self.send(ChangeRunnerGroup(group, name, self.pick((None, (token,)))))

@@ -117,6 +117,49 @@ async def test_what_was_read_is_changed_only_in_that_version(
         assert (await gateway.request("PATCH", path, change, **welcome)).status == 200
 
 
+async def test_what_was_read_is_removed_only_in_that_version(gateway: Gateway) -> None:
+    """A token and a runner, by the ETag of a read: an old one is 412 and removes nothing, the present one removes."""
+    runner = (await gateway.runner()).id
+    token = (await gateway.request("POST", "/api/v1/tokens", {"name": "ci", "role": "viewer"})).json["id"]
+    for path in (f"/api/v1/runners/{runner}", f"/api/v1/tokens/{token}"):
+        shown = f"{path}?at_least={await gateway.store.head()}"
+        before = await gateway.request("GET", shown)
+        tag = before.headers["ETag"]
+        if "runners" in path:
+            paused = await gateway.request("POST", f"{path}/pause", {"reason": "new disk"})
+            assert (await gateway.request("DELETE", path, If_Match=tag)).status == 412
+            before = await gateway.request("GET", f"{path}?at_least={paused.json['position']}")
+            assert (before.json["reason"], before.headers["ETag"] != tag) == ("new disk", True)
+        refused = await gateway.request("DELETE", path, If_Match='"4711"')
+        assert (refused.status, refused.json["code"]) == (412, "version_mismatch")
+        assert (await gateway.request("GET", path)).json == before.json
+        assert (await gateway.request("DELETE", path, If_Match=f'"4711", {before.headers["ETag"]}')).status == 204
+
+
+async def test_a_named_change_of_the_fleet_that_comes_again_changes_nothing(gateway: Gateway) -> None:
+    """The runner was resumed and the group changed since: both stay so, and the repeats are answered as the first time."""
+    runner = (await gateway.runner()).id
+    path = f"/api/v1/runners/{runner}"
+    first = await gateway.request("POST", f"{path}/pause", {"reason": "new disk"}, Idempotency_Key="k")
+    assert (await gateway.request("POST", f"{path}/resume", {}, Idempotency_Key="k")).status == 200
+    again = await gateway.request("POST", f"{path}/pause", {"reason": "new disk"}, Idempotency_Key="k")
+    assert (again.status, again.json, again.headers["Idempotency-Replayed"]) == (200, first.json, "true")
+    other = await gateway.request("POST", f"{path}/pause", {"reason": "another"}, Idempotency_Key="k")
+    assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+    group, open_ = {"name": "deploy", "repositories": []}, {"name": "deploy", "repositories": None}
+    made = await gateway.request("POST", "/api/v1/runners/groups", group, Idempotency_Key="k")
+    await gateway.request("POST", "/api/v1/runners/groups", open_, Idempotency_Key="l")
+    again = await gateway.request("POST", "/api/v1/runners/groups", group, Idempotency_Key="k")
+    assert (again.status, again.json, again.headers["Idempotency-Replayed"]) == (200, made.json, "true")
+    other = await gateway.request("POST", "/api/v1/runners/groups", open_, Idempotency_Key="k")
+    assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+    head = await gateway.store.head()
+    changes = [event.type for event in await gateway.store.load(runner)]
+    assert changes == ["RunnerRegistered", "RunnerPaused", "RunnerResumed"]
+    (shown,) = (await gateway.request("GET", f"/api/v1/runners/groups?at_least={head}")).json["items"]
+    assert shown["repositories"] is None
+
+
 async def test_a_cancel_that_comes_again_is_answered_as_the_first_time(gateway: Gateway) -> None:
     """Under its key, though the run is over; with another body it is refused; without the key it is another request."""
     run = await gateway.run()
