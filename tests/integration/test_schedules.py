@@ -1,36 +1,28 @@
-"""Ten workflows with schedules and three processes' worth of agents on one real store: each time is fired once."""
+"""Ten workflows with schedules and three servers on one store whose clock is stepped: each time is fired once."""
 
-import asyncio
+import contextlib
+import sys
 from collections import Counter
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from commands import schedules
-from commands.answering import Answering
-from commands.handle import Handler, Origin
-from commands.schedules import Schedules
-from domain import ids
-from domain import repository_commands as asked
 from domain.cron_times import times
-from domain.schedule import ScheduleAdvanced
-from infra.blobs import FileBlobs
-from infra.event_store import PostgresEventStore
-from infra.feed import PostgresFeed
-from infra.mirrors import Mirrors
-from infra.pool import Pool
-from projections import positions
-from projections.projector import Projector
-from projections.schedules import SCHEDULES, PostgresSchedules
-from tests.fakes import FixedClock
+from tests.rigs import store_clock
+from tests.rigs.api import Api
+from tests.rigs.parts import Nats, Role
+from tests.rigs.ports import free_port
+from tests.rigs.runs import until
 
-TENANT = "default"
-START = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
+START = datetime(2026, 10, 25, 0, 2, tzinfo=UTC)
 """Berlin's clock goes back an hour later."""
+STEPS = 5
+STEP = timedelta(minutes=30)
+"""No line below has a time in the first three minutes after a step: so long the clock may go on while a step is seen to."""
 
 LINES = (
     ("*/10 * * * *", "UTC"),
@@ -46,102 +38,80 @@ LINES = (
 )
 
 
-class Process:
-    """What one process has of its own: connections, cache, agent. The clock is everybody's: the store's."""
+class Server(Role):
+    """A whole server but for the database, whose reading of the clock is quick."""
 
-    def __init__(self, store: PostgresEventStore, url: str, blobs: FileBlobs, clock: FixedClock, mirrors: Mirrors) -> None:
-        self.store = store
-        self.pool = Pool(url, "views")
-        self.handler = Handler(store, clock, blobs)
-        due = PostgresSchedules(self.pool.connection)
-        self.agent = Schedules(self.handler, blobs, due, clock, Answering(self.handler, blobs, mirrors))
+    def command(self, point: str | None, nth: int) -> list[str]:
+        """See tests.rigs.store_clock."""
+        super().command(point, nth)
+        return [sys.executable, "-m", "tests.rigs.store_clock", *self._arguments]
 
 
-async def _until_seen_to(pool: Pool, now: datetime) -> None:
-    """Until no row is due."""
-    async with asyncio.timeout(60):
-        while True:
-            async with pool.connection() as connection:
-                found = await (await connection.execute("SELECT count(*) FROM views.schedules WHERE due_at <= %s", (now,))).fetchone()
-            if found == (0,):
-                return
-            await asyncio.sleep(0.02)  # the agents are other tasks, and know of nobody who waits
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock is the test's, and so is how often somebody looks."""
-    monkeypatch.setattr(schedules, "TICK_SECONDS", 0.01)
+def wanted() -> Counter[tuple[str, datetime]]:
+    """What fires, and how often: of each line, of the times within one step the latest."""
+    found: Counter[tuple[str, datetime]] = Counter()
+    for number, (line, timezone) in enumerate(LINES):
+        for step in range(STEPS):
+            after = START + step * STEP
+            within = [at for at, _ in zip(times(line, timezone, after), range(60), strict=False) if at <= after + STEP]
+            found.update((f"w{number}.yml", at) for at in within[-1:])
+    return found
 
 
 @pytest.mark.timeout(180)
-async def test_ten_cron_workflows_and_three_processes_fire_each_time_once(postgres_url: str, tmp_path: Path) -> None:
-    """The clock is stepped over two hours and a half; what fires is what cron says, one run each."""
-    clock, blobs, mirrors = FixedClock(START), FileBlobs(tmp_path / "blobs"), Mirrors(tmp_path / "mirrors")
-    async with AsyncExitStack() as stack:
-        processes = []
-        for _ in range(3):
-            store = await PostgresEventStore.open(postgres_url)
-            stack.push_async_callback(store.close)
-            processes.append(Process(store, postgres_url, blobs, clock, mirrors))
-            stack.push_async_callback(processes[-1].pool.close)
-        store, pool = processes[0].store, processes[0].pool
-        feed = await PostgresFeed.open(store)
-        stack.push_async_callback(feed.close)
-        projector = Projector(lambda: psycopg.AsyncConnection.connect(postgres_url, autocommit=True), feed, (SCHEDULES,))
-        await projector.prepare()
-        await _list(processes[0].handler, blobs)
-        tasks = [asyncio.create_task(work()) for work in (projector.run, *(process.agent.run for process in processes))]
-        try:
-            await positions.wait(pool.connection, SCHEDULES.name, await store.head(), 20)
-            await _until_seen_to(pool, clock.now())
-            for _ in range(30):
-                await _until_seen_to(pool, clock.advance(300))
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        fired, runs = await _what_happened(store)
-    wanted = {
-        (f"w{number}.yml", at)
-        for number, (line, timezone) in enumerate(LINES)
-        for at, _ in zip(times(line, timezone, START), range(60), strict=False)
-        if at <= clock.now()
-    }
-    # steps of five minutes: of several times of a line within one step the latest is fired
-    assert len(wanted) > 30
-    assert set(fired) <= wanted
-    assert {each for each in wanted if each[0] != "w8.yml"} <= set(fired)
-    assert set(fired.values()) == {1}
-    assert len(runs) == len(fired)
-    assert set(runs.values()) == {1}
+def test_ten_cron_workflows_and_three_servers_fire_each_time_once(short_path: Path, empty_postgres_url: str) -> None:
+    """The clock is stepped over two hours and a half, and one of the servers dies in the midst; what fires is what cron says."""
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(psycopg.connect(empty_postgres_url, autocommit=True))
+        store_clock.install(database, START)
+        nats = Nats(short_path)
+        stack.callback(nats.kill)
+        nats.start()
+        servers, apis = [], []
+        for name in ("one", "two", "three"):
+            (data := short_path / name / "data").mkdir(parents=True, mode=0o700)
+            (short_path / "blobs").mkdir(exist_ok=True)
+            (data / "blobs").symlink_to(short_path / "blobs")
+            port = free_port()
+            servers.append(Server("all", short_path / name, empty_postgres_url, nats.url, port))
+            apis.append(Api(data, f"http://127.0.0.1:{port}"))
+            stack.callback(servers[-1].kill)
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(Server.start, servers))
+        for number, (line, timezone) in enumerate(LINES):
+            text = f"on: {{schedule: [{{cron: '{line}', timezone: {timezone}}}]}}\njobs: {{a: {{runs-on: x, steps: [{{run: a}}]}}}}\n"
+            body = {"repository": f"acme/p{number}", "path": f"w{number}.yml", "yaml": text}
+            apis[number % 3].call("POST", "/api/v1/workflows", body)
+        _seen_to(database, START)
+        for step in range(1, STEPS + 1):
+            store_clock.step(database, START + step * STEP)
+            if step == STEPS // 2:
+                servers[1].kill()
+            _seen_to(database, START + step * STEP)
+        fired, runs = _what_happened(database)
+    assert fired == wanted()
+    assert fired.total() > 15
+    assert runs == fired.total()
 
 
-async def _list(handler: Handler, blobs: FileBlobs) -> None:
-    """Ten workflows of ten repositories, each with its text."""
-    for number, (line, timezone) in enumerate(LINES):
-        repository = ids.repository_id(TENANT, "github", f"acme/p{number}")
-        text = f"on: {{schedule: [{{cron: '{line}', timezone: {timezone}}}]}}\njobs: {{a: {{runs-on: x, steps: [{{run: a}}]}}}}\n"
-        path = f"w{number}.yml"
-        workflow = ids.workflow_id(TENANT, repository, path)
-        origin = Origin(TENANT, "someone", command=ids.command_id("test", path))
-        commands = (
-            asked.RegisterRepository(repository, f"acme/p{number}", "github", "https://forge.invalid/x"),
-            asked.ListWorkflow(repository, workflow, path, path, await blobs.put(text.encode()), scheduled=True),
-        )
-        assert [outcome.refusal for outcome in await handler.handle_all(commands, origin)] == [None, None]
+def _seen_to(database: "psycopg.Connection[tuple[Any, ...]]", now: datetime) -> None:
+    """Until every schedule is known and none is due."""
+
+    def seen_to() -> bool:
+        if database.execute("SELECT to_regclass('views.schedules')").fetchone() == (None,):
+            return False
+        rows = database.execute("SELECT count(*), count(*) FILTER (WHERE due_at <= %s) FROM views.schedules", (now,)).fetchone()
+        return rows == (len(LINES), 0)
+
+    until(seen_to, 60, f"all times up to {now} are seen to", lambda: str(database.execute("SELECT * FROM views.schedules").fetchall()))
 
 
-async def _what_happened(store: PostgresEventStore) -> tuple[Counter[Any], Counter[Any]]:
-    """How often each time of each workflow was fired, and how many runs have each id."""
-    fired: Counter[Any] = Counter()
-    runs: Counter[Any] = Counter()
-    after = 0
-    while (page := await store.read(after)) is not None:
-        after = page.last
-        for event in page.events:
-            if isinstance(event.data, ScheduleAdvanced):
-                fired.update((each.entry.workflow, each.at) for each in event.data.fired)
-            elif event.type == "RunTriggered":
-                runs[event.stream] += 1
-    return fired, runs
+def _what_happened(database: "psycopg.Connection[tuple[Any, ...]]") -> tuple[Counter[tuple[str, datetime]], int]:
+    """How often each time of each workflow was fired, and how many runs there are."""
+    rows = database.execute(
+        "SELECT fired #>> '{entry,workflow}', (fired ->> 'at')::timestamptz"
+        " FROM events_json, jsonb_array_elements(data -> 'fired') AS fired WHERE type = 'ScheduleAdvanced'"
+    ).fetchall()
+    counted = database.execute("SELECT count(DISTINCT stream) FROM events_json WHERE type = 'RunTriggered'").fetchone()
+    assert counted is not None
+    return Counter((workflow, at.astimezone(UTC)) for workflow, at in rows), counted[0]

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -79,11 +81,12 @@ class Postgres(Part):
 
 
 class Program(Part):
-    """A part that is one program. ready: asked until it says yes."""
+    """A part that is one program. ready: asked until it says yes. settings: by their environment variables."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(name)
         self._log = log
+        self._environment = {**os.environ, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -103,7 +106,12 @@ class Program(Part):
         while True:
             with self._log.open("ab") as out:
                 self._process = subprocess.Popen(
-                    self.command(point, nth), stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                    self.command(point, nth),
+                    env=self._environment,
+                    stdout=out,
+                    stderr=out,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
             while self._process.poll() is None and not self.ready():
                 assert time.monotonic() < give_up_at, f"{self.name} did not get ready:\n{self._log.read_text()[-3000:]}"
@@ -152,13 +160,23 @@ class Nats(Program):
 class Role(Program):
     """`ledgermill serve ROLE`. program: the installed `ledgermill`, of this version unless another is named."""
 
-    def __init__(self, role: str, root: Path, database_url: str, nats_url: str, port: int, *, program: Path = LEDGERMILL) -> None:
-        super().__init__(role, root / f"{role}.log")
-        self.points = OF_ROLE[role]
+    def __init__(
+        self,
+        role: str,
+        root: Path,
+        database_url: str,
+        nats_url: str,
+        port: int,
+        *,
+        program: Path = LEDGERMILL,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(role, root / f"{role}.log", settings)
+        self.points = OF_ROLE.get(role, ())
         self._program = program
         self._port = port
         self._arguments = ["serve", role, "--data", str(root / "data"), "--database-url", database_url, "--nats-url", nats_url]
-        if role == "gateway":
+        if role in {"gateway", "all"}:
             self._arguments += ["--port", str(port)]
         self._said = 0
 
@@ -171,7 +189,7 @@ class Role(Program):
     def ready(self) -> bool:
         """It has said so."""
         said = self._log.read_bytes()[self._said :]
-        return b"at work" in said or b"http://" in said
+        return b"at work" in said or re.search(rb"https?://", said) is not None
 
 
 class Runner(Program):
