@@ -36,6 +36,7 @@ VOCABULARY: dict[str, Any] = {
     "exit_code": 0,
     "expires_in_seconds": 90.0,
     "fair_key": ID,
+    "first": 1000,
     "full_name": "acme/pay",
     "generation": 1,
     "github": {"event_name": "push", "repository": "acme/pay", "sha": SHA},
@@ -72,7 +73,9 @@ VOCABULARY: dict[str, Any] = {
     "run_id": RUN,
     "runner": ID,
     "runs_on": ["ubuntu-latest"],
+    "second": 2000,
     "sha": SHA,
+    "size": 2000,
     "source": "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b",
     "source_url": "https://git.example/acme/pay.git",
     "state": "completed (success)",
@@ -98,6 +101,8 @@ VOCABULARY: dict[str, Any] = {
     "Line.stream": "stdout",
     "PlannedJob.steps": 3,
     "PlanRuns.jobs": [],
+    "KeyShape.key": "ledgermill/0+33d4c66f+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+    "KeyShape.name": "ledgermill/0",
     "NewToken.name": "deploys",
     "NewToken.expires_in_seconds": 7_776_000,
     "MadeToken.name": "deploys",
@@ -158,6 +163,8 @@ def _value(kind: inspect.Type, name: str, owner: str) -> Any:
             return 1
         case inspect.StrType():
             return name
+        case inspect.BytesType():
+            return "5OArqDHfM2M="
         case _:
             return None
 

@@ -48,6 +48,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     actions_from: Annotated[
         Path | None, _says("A directory of clones, `owner/repository` each: called workflows of others come from there first.")
     ] = None
+    checkpoint_events: Annotated[int, _says("After how many events a checkpoint of the log is signed.")] = 1000
+    checkpoint_seconds: Annotated[float, _says("After how many seconds at most, where there was an event.")] = 10
+    checkpoint_directory: Annotated[
+        Path | None,
+        _says("Where checkpoints are kept outside the database; default: `audit` in the data directory. Best another machine's."),
+    ] = None
+    checkpoint_key: Annotated[
+        Path | None, _says("The Ed25519 key that signs them, PEM; made when missing. Default: in the data directory.")
+    ] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
 
 

@@ -5,7 +5,7 @@ Bodies are encoded by msgspec from Structs; FastAPI only finds the route and rea
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +15,7 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from domain.access import Least, may
 from domain.ports import Blobs, EventStore, Feed
+from domain.transparency.entry import Row
 from gateway.auth import Identity
 from gateway.problems import problem
 from gateway.tenant_log import TenantLog
@@ -37,6 +38,9 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 _json = msgspec.json.Encoder()
+
+Rows = Callable[[int, int], Awaitable[tuple[int, Sequence[Row]]]]
+"""(after, limit) -> the position before, and the stored rows with position > after, in order."""
 
 POSITION_MAX = 2**63 - 1
 INTEGER_MAX = 2**31 - 1
@@ -62,14 +66,17 @@ def least(role: Least) -> dict[str, Any]:
 
 
 class Reading:
-    """Where the read routes read, for all tenants. blobs: what events name by digest. public_url: of this server, for links.
+    """Where the read routes read, for all tenants. rows: the log as it is stored; blobs: what events name by digest.
+
+    public_url: of this server, for links.
 
     A route asks for `Mine`, which is limited to its caller's tenant, and never for this.
     """
 
-    def __init__(self, connections: Connections, store: EventStore, feed: Feed, blobs: Blobs, public_url: str) -> None:
+    def __init__(self, connections: Connections, store: EventStore, feed: Feed, *, rows: Rows, blobs: Blobs, public_url: str) -> None:
         self.connections = connections
         self.store = store
+        self.rows = rows
         self.feed = feed
         self.blobs = blobs
         self.public_url = public_url.rstrip("/")

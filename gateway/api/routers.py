@@ -10,6 +10,7 @@ from gateway.api.overview import overview_routes, record_routes
 from gateway.api.replay import replay_routes
 from gateway.api.runs import run_routes
 from gateway.api.tokens import token_routes
+from gateway.api.transparency import transparency_routes
 from gateway.api.why import why_routes
 
 
@@ -23,6 +24,7 @@ def read_routers() -> tuple[APIRouter, ...]:
         event_routes(),
         overview_routes(),
         record_routes(),
+        transparency_routes(),
         token_routes(),
         fleet_routes(),
         delivery_routes(),

@@ -1,4 +1,4 @@
-"""`audit`: who did what, when, by which command; refusals too.
+"""`audit`: who did what, when, by which command; refusals too. `audit verify` proves the log itself.
 
 By default what people asked for and what was refused to anybody: what runners report of their jobs is in the log too, but
 would bury the rest.
@@ -7,6 +7,7 @@ would bury the rest.
 import click
 
 from gateway.cli import render
+from gateway.cli.audit_verify import verify
 from gateway.cli.connect import connected
 from gateway.cli.logs import moment
 from gateway.cli.options import Target, json_option, target_options
@@ -14,7 +15,7 @@ from gateway.cli.options import Target, json_option, target_options
 ACTOR_WIDTH = 24
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--actor", default=None, help="Only this actor.")
 @click.option("--type", "type_", default=None, help="Only this type of event.")
 @click.option("--all", "all_", is_flag=True, help="Also what runners report of their jobs.")
@@ -24,6 +25,8 @@ ACTOR_WIDTH = 24
 @target_options
 def audit(*, target: Target, actor: str | None, type_: str | None, all_: bool, since: str | None, limit: int, as_json: bool) -> None:
     """Show who did what, newest first."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     begin = moment(since)
     people = None if all_ or actor or type_ else "true"
     with connected(target) as client:
@@ -39,3 +42,6 @@ def audit(*, target: Target, actor: str | None, type_: str | None, all_: bool, s
     rows = [(entry["position"], str(entry["at"])[:19], str(entry["actor"])[:ACTOR_WIDTH], entry["summary"]) for entry in found]
     text = render.table(("POSITION", "AT", "ACTOR", "WHAT"), rows)
     click.echo(text or "nothing recorded", err=not text)
+
+
+audit.add_command(verify)

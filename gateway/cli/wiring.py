@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from commands.elsewhere import Library
+    from infra.checkpoint_directory import CheckpointDirectory
     from infra.doctor import Check
     from infra.embedded.lock import Owner
     from infra.library import Place
@@ -71,3 +72,17 @@ def machine_checks(data: Path) -> "list[Check]":
     from infra.doctor import checks
 
     return checks(settings(data))
+
+
+def checkpoint_directory(data: Path) -> "CheckpointDirectory":
+    """What the server of a data directory keeps outside its database; see infra.checkpoint_directory."""
+    from infra.checkpoint_directory import CheckpointDirectory
+
+    return CheckpointDirectory(settings(data).checkpoint_directory or data / "audit")
+
+
+def is_signed(public: str, signature: bytes, content: bytes) -> bool:
+    """See infra.signatures."""
+    from infra import signatures
+
+    return signatures.is_signed(public, signature, content)

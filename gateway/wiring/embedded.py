@@ -115,6 +115,7 @@ LOADED = (
     "infra.attendance",
     "infra.blobs",
     "infra.bridge",
+    "infra.checkpoint_directory",
     "infra.clock",
     "infra.event_store",
     "infra.log_store",
@@ -127,6 +128,7 @@ LOADED = (
     "projections.catalogue",
     "projections.deadlines",
     "projections.projector",
+    "projections.transparency.projector",
 )
 """What a server needs. A test finds what is missing here, which would be imported when the servers wait for us already."""
 

@@ -140,7 +140,14 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
     from gateway.http import Table
     from gateway.rest import rest
 
-    reading = Reading(parts.connections, parts.store, parts.feed, parts.blobs, parts.places.public_url)
+    reading = Reading(
+        parts.connections,
+        parts.store,
+        parts.feed,
+        rows=parts.store.rows,
+        blobs=parts.blobs,
+        public_url=parts.places.public_url,
+    )
     assertions = Assertions(parts.handler, parts.clock, is_signed)
     authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock, assertions)
     routers = (*read_routers(), metrics_routes(metrics.page))

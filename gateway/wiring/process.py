@@ -46,6 +46,7 @@ async def system(settings: "Settings", places: Places, roles: Collection[Role] =
             await start.tables(parts)
         if "projector" in roles:
             start.projector(parts)
+            await start.tree(stack, parts)
         if {"gateway", "reconciler"} & set(roles):
             await start.formed(parts)
         if "reconciler" in roles:

@@ -4,9 +4,12 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.wiring.parts import Parts, answering
+
+if TYPE_CHECKING:
+    from infra.feed import PostgresFeed
 
 FORMED_LOOK_SECONDS = 0.5
 
@@ -14,12 +17,14 @@ log = logging.getLogger(__name__)
 
 
 async def tables(parts: Parts) -> None:
-    """Make the tables of the views where they are missing: any role that reads them may be the first to start."""
+    """Make the tables of the views and the tree where they are missing: any role that reads them may be the first to start."""
     from projections import positions
     from projections.catalogue import VIEWS
+    from projections.transparency.tables import prepare
 
     async with parts.connections() as connection:
         await positions.prepare(connection, tuple(VIEWS.values()))
+        await prepare(connection)
 
 
 async def formed(parts: Parts) -> None:
@@ -50,6 +55,50 @@ def projector(parts: Parts) -> None:
 
     parts.agents.keep("parked", lambda: _try_parked(parts))
     parts.agents.keep("projector", Projector(connection, parts.feed, tuple(VIEWS.values())).run)
+
+
+async def tree(stack: AsyncExitStack, parts: Parts) -> None:
+    """Keep the Merkle tree over the log up to date, and sign checkpoints of it."""
+    from infra.checkpoint_directory import CheckpointDirectory
+    from infra.connections import connect, session_name
+    from projections.transparency.projector import TreeProjector
+
+    settings = parts.settings
+
+    async def connection() -> Any:
+        return await connect(parts.places.database_url, session_name("tree"))
+
+    def key() -> Any:
+        from infra.signing import signing_key
+
+        return signing_key(settings.checkpoint_key or settings.data / "keys" / "checkpoint.pem")
+
+    def is_signed(public: str, signature: bytes, content: bytes) -> bool:
+        from infra import signatures
+
+        return signatures.is_signed(public, signature, content)
+
+    growing = TreeProjector(
+        connection,
+        await _rows_of(stack, parts),
+        CheckpointDirectory(settings.checkpoint_directory or settings.data / "audit"),
+        key,
+        is_signed,
+        events_max=settings.checkpoint_events,
+        seconds_max=settings.checkpoint_seconds,
+    )
+    parts.agents.keep("tree", growing.run)
+
+
+async def _rows_of(stack: AsyncExitStack, parts: Parts) -> "PostgresFeed":
+    """A feed that follows the store itself: the messenger does not carry the rows as they are stored, and is woken by it."""
+    from infra.feed import PostgresFeed
+
+    if isinstance(parts.feed, PostgresFeed):
+        return parts.feed
+    feed = await PostgresFeed.open(parts.store)
+    stack.push_async_callback(feed.close)
+    return feed
 
 
 async def _try_parked(parts: Parts) -> None:
@@ -94,13 +143,9 @@ def reconciler(parts: Parts) -> None:
 async def relay(stack: AsyncExitStack, parts: Parts, nats_url: str) -> None:
     """Publish to JetStream: pages for feeds, single CloudEvents for outsiders."""
     from infra.bridge import Bridge
-    from infra.feed import PostgresFeed
     from infra.relay import Relay
 
-    # The messenger cannot be woken by what it has not yet published, so both follow the store itself.
-    feed = parts.feed if isinstance(parts.feed, PostgresFeed) else await PostgresFeed.open(parts.store)
-    if feed is not parts.feed:
-        stack.push_async_callback(feed.close)
+    feed = await _rows_of(stack, parts)
     for publisher in (Relay(feed, nats_url), Bridge(parts.store, feed, nats_url)):
         publisher.start()
         stack.push_async_callback(publisher.close)
