@@ -62,7 +62,7 @@ class Growth:
         pieces: list[Piece] = []
         nodes: list[Node] = []
         replaced: list[int] = []
-        all_added = b"".join([entry.encode(row) for row in rows])
+        all_added = entry.encoded(rows)
         taken = 0
         while taken < len(rows):
             begun = self._open()

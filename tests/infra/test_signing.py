@@ -51,6 +51,12 @@ def test_openssl_reads_both_files_and_agrees(tmp_path):
     assert openssl(*verify) == 0
     (tmp_path / "content").write_bytes(CONTENT + b"!")
     assert openssl(*verify) != 0
+    made = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(tmp_path / "made")], check=False, capture_output=True)
+    assert made.returncode == 0
+    assert len(signing_key(tmp_path / "made").public) == 32
+    subprocess.run(["openssl", "genpkey", "-algorithm", "x25519", "-out", str(tmp_path / "other")], check=True, capture_output=True)
+    with pytest.raises(SigningKeyError, match="another kind"):
+        signing_key(tmp_path / "other")
     assert openssl("-sign", "-inkey", str(path), "-out", str(tmp_path / "theirs")) == 0
     assert is_signed(key.public.hex(), (tmp_path / "theirs").read_bytes(), CONTENT + b"!")
 
