@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway import open_files
+
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 8.0
@@ -93,6 +95,7 @@ class LocalRunners:
     def _spawn(self, plan: RunnerPlan) -> "subprocess.Popen[bytes]":
         plan.work.mkdir(parents=True, exist_ok=True, mode=0o700)
         spec = {"parent": os.getpid(), "signal": int(signal.SIGTERM), "uid": None, "gid": None, "reach": [], "run": plan.argv()}
+        spec["open_files"] = open_files.inherited()
         with plan.log.open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(self._trampoline), json.dumps(spec)],

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from domain.ports import StoreUnavailable
+from gateway import open_files
 from gateway.address import is_loopback, without_password
 from gateway.auth import ensure_tokens
 
@@ -66,6 +67,7 @@ async def running(
     """Start everything; stop everything at the end. Raises EmbeddedError, StoreUnavailable or OSError (no port)."""
     from gateway import wiring
 
+    open_files.allow_many()
     async with AsyncExitStack() as stack:
         began = time.monotonic()
         loop = asyncio.get_running_loop()
@@ -156,6 +158,7 @@ async def serving(
     """Some roles on servers of one's own; yields the URL (None without the gateway) and the agents."""
     from gateway import wiring
 
+    open_files.allow_many()
     async with AsyncExitStack() as stack:
         wiring.load()
         bound, url = None, None

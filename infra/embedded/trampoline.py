@@ -17,6 +17,7 @@ Must never print a secret and never run the server when a step failed: exit code
 import ctypes
 import json
 import os
+import resource
 import sys
 
 CLONE_NEWNS = 0x00020000
@@ -37,10 +38,17 @@ def call(result: int, what: str) -> None:
         raise OSError(error, os.strerror(error), what)
 
 
-def main(*, parent: int, signal: int, uid: int | None, gid: int | None, reach: list[str], run: list[str]) -> None:
-    """With uid None stay who we are; reach = the paths that the server needs; run = its argv with an absolute program."""
+def main(
+    *, parent: int, signal: int, uid: int | None, gid: int | None, reach: list[str], run: list[str], open_files: int | None = None
+) -> None:
+    """With uid None stay who we are; reach = the paths that the server needs; run = its argv with an absolute program.
+
+    open_files: how many files it may have open unless it asks for more; None: as many as the owner.
+    """
     os.chdir("/")
     os.umask(0o077)
+    if open_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     if uid is not None and gid is not None:
         try:
             give_up_root(uid, gid, reach)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -20,6 +21,8 @@ READY_SECONDS_MAX = 60
 GONE_SECONDS_MAX = 20
 
 LEDGERMILL = [sys.executable, "-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
+FILES = 1000
+LIMITED = ["/bin/sh", "-c", f'ulimit -S -n {FILES} && exec "$@"', "sh"]
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -53,7 +56,7 @@ class Server:
 
     def __init__(self, data: Path, *options: str) -> None:
         self.data = data
-        command = [*LEDGERMILL, "up", "--data", str(data), "--port", "0", *options]
+        command = [*LIMITED, *LEDGERMILL, "up", "--data", str(data), "--port", "0", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         self.lines: list[str] = []
 
@@ -90,7 +93,10 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 def test_up_serves_and_ctrl_c_leaves_nothing(up: Callable[..., Server]) -> None:
-    """It prints where it listens and what it started; after Ctrl-C no process is left and the history is there."""
+    """It prints where it listens and what it started; after Ctrl-C no process is left and the history is there.
+
+    It may have as many connections open as the system lets it; what jobs may is as it was.
+    """
     server = up()
     url = server.ready()
     with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
@@ -99,6 +105,10 @@ def test_up_serves_and_ctrl_c_leaves_nothing(up: Callable[..., Server]) -> None:
     assert "postgres" in output
     assert "runner    local-1" in output
     assert until(lambda: any("-m runner" in process for process in processes_of(server.data)), READY_SECONDS_MAX)
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > FILES
+    runner = next(process for process in processes_of(server.data) if "-m runner" in process)
+    assert resource.prlimit(int(runner.split()[0]), resource.RLIMIT_NOFILE) == (FILES, hard)
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(GONE_SECONDS_MAX) == 0
     assert processes_of(server.data) == []
