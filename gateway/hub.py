@@ -3,8 +3,9 @@
 A follower has a small bounded buffer. One that reads too slowly loses the buffer, not events: it is told so and reads
 on from the store, which has them all. So a reader that never reads costs a few kilobytes, whatever happens.
 
-Many followers of one thing are woken all at once and then left alone for a moment that grows with their number: what
-happens meanwhile goes out in one piece, and serving them never takes all of the gateway's time.
+Many followers of one thing are woken in rounds whose length grows with their number, a few at a time: what happens between
+two of a follower's turns goes out to it in one piece, serving them all never takes all of the gateway's time, and nobody
+else has to wait until they are served.
 """
 
 import asyncio
@@ -17,8 +18,9 @@ from domain.envelope import Recorded
 from domain.ports import Page
 
 BUFFER_EVENTS_MAX = 500
-PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.00025, 0.5
-"""How long a crowd is left alone, for each in it, and at most. To serve one takes about a fourth of it."""
+TURN_SECONDS, ROUND_SECONDS_MAX = 0.00025, 0.5
+"""How long a round takes, for each in the crowd, and at most. To serve one takes about a fourth of it."""
+WOKEN_AT_ONCE = 50
 
 
 class Follower:
@@ -56,26 +58,34 @@ class Crowd:
 
     def __init__(self) -> None:
         self.followers: set[Follower] = set()
-        self._resting = False
+        self._waiting: list[Follower] = []
+        self._turning = False
         self._missed = False
 
     def wake(self) -> None:
-        """There is news: now, or as soon as the pause after the last time is over."""
-        if self._resting:
+        """There is news: a round begins, now or as soon as the one that is under way is over."""
+        if self._turning:
             self._missed = True
             return
-        self.ring()
-        self._resting = True
-        pause = min(len(self.followers) * PAUSE_SECONDS, PAUSE_SECONDS_MAX)
-        asyncio.get_running_loop().call_later(pause, self._rested)
+        self._waiting = list(self.followers)
+        self._turn()
 
     def ring(self) -> None:
-        """Whatever the time."""
+        """All of them, whatever the time."""
         for follower in self.followers:
             follower.news.set()
 
-    def _rested(self) -> None:
-        self._resting = False
+    def _turn(self) -> None:
+        """Wake the next few; afterwards, or when the round is over, there is a pause."""
+        woken, self._waiting = self._waiting[:WOKEN_AT_ONCE], self._waiting[WOKEN_AT_ONCE:]
+        for follower in woken:
+            follower.news.set()
+        self._turning = True
+        turn = min(TURN_SECONDS, ROUND_SECONDS_MAX / max(1, len(self.followers)))
+        asyncio.get_running_loop().call_later(len(woken) * turn, self._turn if self._waiting else self._over)
+
+    def _over(self) -> None:
+        self._turning = False
         if self._missed:
             self._missed = False
             self.wake()

@@ -30,6 +30,9 @@ class Logs(Protocol):
     def close(self, job: UUID, attempt: int) -> None:
         """Forget what is in memory of an attempt that is over."""
 
+    def received_through(self, job: UUID, attempt: int) -> int | None:
+        """The number of the last line of an attempt whose lines this process takes; None where it does not know."""
+
     def read(self, job: UUID, attempt: int, first: int = 1, last: int | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
         """Records first .. last in pages of (number of the first, JSON records)."""
 

@@ -21,7 +21,7 @@ from gateway.hub import Hub
 from gateway.sse import STUCK_SECONDS, TOKEN_REVOKED, TOO_SLOW
 from gateway.streams import token_key
 from gateway.tenant_log import TenantLog
-from gateway.topics import RunTopic
+from gateway.topics import RunEvents
 from projections.fold import Folder, rows_of
 from projections.status import JOBS, RUNS, JobRow, RunRow
 
@@ -87,8 +87,8 @@ class RunStatuses:
         with ExitStack() as stack:
             watch = stack.enter_context(self._hub.follow(token_key(request.identity), news))
             follower = stack.enter_context(self._hub.follow(run, news))
-            topic = RunTopic(run, TenantLog(self._store, request.identity.tenant), self._hub, follower, 0)
-            await topic.open()
+            history = RunEvents(run, TenantLog(self._store, request.identity.tenant), self._hub, follower, 0)
+            await history.open()
             standing, socket = Standing(self._base_url), Socket(request, send)
             await socket.accept()
             request.gone().add_done_callback(lambda _: news.set())
@@ -98,11 +98,11 @@ class RunStatuses:
                 if any(isinstance(event.data, TokenRevoked) for event in watch.take() or ()):
                     await socket.close(POLICY, TOKEN_REVOKED.detail)
                     return
-                events = await topic.events()
+                events = await history.page()
                 status = standing.after(events) if events else None
                 if status is not None:
                     await socket.send(_json.encode(status))
-                if topic.over:
+                if history.over:
                     await socket.close(COMPLETE, "the run is complete")
                     return
                 if closed:

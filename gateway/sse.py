@@ -8,15 +8,14 @@ is broken by a comment every few seconds, so that neither side takes it for a de
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
 
 import msgspec
 
+from gateway.batches import Batch
 from gateway.http import ClientGone, Request, Send
 
 PING_SECONDS = 10.0
 STUCK_SECONDS = 20.0
-PIECE_BYTES = 64 * 1024
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -58,19 +57,10 @@ class EventStream:
         """Tell where the stream begins: what a client sends back that is cut before its first event."""
         await self._write(b"id: %b\n\n" % identity.encode())
 
-    async def events(self, events: Iterable[tuple[str, bytes]]) -> None:
-        """Send (id, JSON) pairs; the JSON has no line break."""
-        piece: list[bytes] = []
-        size = 0
-        for identity, data in events:
-            event = b"id: %b\ndata: %b\n\n" % (identity.encode(), data)
-            piece.append(event)
-            size += len(event)
-            if size >= PIECE_BYTES:
-                await self._write(b"".join(piece))
-                piece, size = [], 0
-        if piece:
-            await self._write(b"".join(piece))
+    async def send(self, batch: Batch) -> None:
+        """Send a batch, piece by piece: who takes nothing holds up the next one."""
+        for piece in batch.pieces:
+            await self._write(piece)
 
     async def wait(self) -> None:
         """Until there is news; meanwhile the connection is kept alive.

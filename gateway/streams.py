@@ -14,6 +14,7 @@ from uuid import UUID
 from domain.ports import EventStore
 from domain.token import TokenRevoked
 from gateway.auth import Identity
+from gateway.batches import Batch, EventBatches, batch
 from gateway.http import DIGITS_MAX, ID_LENGTH, Parameter, Request, Route, Send, Stream
 from gateway.hub import Follower, Hub
 from gateway.log_pages import LogPages
@@ -21,7 +22,7 @@ from gateway.ports import Logs
 from gateway.problems import ProblemError, problem
 from gateway.sse import TOKEN_REVOKED, EventStream
 from gateway.tenant_log import TenantLog
-from gateway.topics import Items, LogTopic, RunTopic, TenantTopic, Topic
+from gateway.topics import LogTopic, RunEvents, RunTopic, TenantTopic, Topic
 
 TOPICS_MAX = 32
 LINE = "[0-9]{1,6}:[0-9]{1,11}"
@@ -67,6 +68,7 @@ class Streams:
     def __init__(self, store: EventStore, logs: Logs, hub: Hub) -> None:
         self._store = store
         self._pages = LogPages(logs)
+        self._batches = EventBatches()
         self._hub = hub
 
     def routes(self) -> list[Route]:
@@ -123,7 +125,7 @@ class Streams:
                     page = None if topic.over else await topic.page()
                     if page is not None:
                         idle = False
-                        await stream.events(joined(name, topic, topics, page) if several else page)
+                        await stream.send(joined(name, topic, topics, page) if several else page)
                 over = all(topic.over for topic in topics)
                 if over or closed:
                     await stream.end(last=over)
@@ -145,16 +147,18 @@ class Streams:
             return LogTopic(job, log, self._pages, followed(job), log_cursor(text), only=only)
         after = position(text) if text else None
         if kind == "run":
-            return RunTopic(UUID(identity), log, self._hub, followed(UUID(identity)), after or 0)
-        return TenantTopic(log, followed(tenant), after, runs=kind == "runs")
+            run = UUID(identity)
+            return RunTopic(run, RunEvents(run, log, self._hub, followed(run), after or 0), self._batches)
+        return TenantTopic(tenant, log, followed(tenant), after, self._batches, runs=kind == "runs")
 
 
-def joined(name: str, topic: Topic, topics: Sequence[Topic], page: Items) -> Items:
+def joined(name: str, topic: Topic, topics: Sequence[Topic], page: Batch) -> Batch:
     """A page of one of several topics: data that tell of what, ids that tell of all."""
     at = topics.index(topic)
-    before = "".join(f"{each.cursor}," for each in topics[:at])
-    behind = "".join(f",{each.cursor}" for each in topics[at + 1 :])
-    return [(f"{before}{identity}{behind}", b'{"topic":"%b","data":%b}' % (name.encode(), data)) for identity, data in page]
+    before = "".join(f"{each.cursor}," for each in topics[:at]).encode()
+    behind = "".join(f",{each.cursor}" for each in topics[at + 1 :]).encode()
+    about = name.encode()
+    return batch((b"%b%b%b" % (before, identity, behind), b'{"topic":"%b","data":%b}' % (about, data)) for identity, data in page.items())
 
 
 def cursor(topics: Sequence[Topic]) -> str:

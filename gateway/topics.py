@@ -8,14 +8,14 @@
 Every topic reads through the log of one tenant. It must never give a line that was not masked by the runner.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from domain.envelope import Recorded
 from domain.run.events import RunEvent, RunTriggered
-from gateway.api.shapes import event_json
 from gateway.attempts import Attempts, attempts_of, catch_up
+from gateway.batches import NOTHING, Batch, EventBatches
 from gateway.hub import Follower, Hub
 from gateway.log_pages import LogPages
 from gateway.problems import problem
@@ -23,9 +23,8 @@ from gateway.tenant_log import TenantLog
 from projections.run_history import is_complete, run_history
 
 PAGE_EVENTS = 500
-
-Items = Sequence[tuple[str, bytes]]
-"""(the cursor after it, JSON without a line break), in order."""
+HELD_EVENTS_MAX = 1000
+"""So many events of a run's history wait with one client that follows it; what comes after them is read again."""
 
 
 class Topic(Protocol):
@@ -40,25 +39,21 @@ class Topic(Protocol):
     async def open(self) -> None:
         """Before the first page; 404 where there is no such thing."""
 
-    async def page(self) -> Items | None:
-        """What comes next; None: nothing now. An empty page: there may be more."""
+    async def page(self) -> Batch | None:
+        """What comes next; None: nothing now. An empty batch: there may be more."""
 
 
-class RunTopic:
-    """A run with its jobs."""
+class RunEvents:
+    """The events of a run and its jobs, from a position on. after: the position of the last one that was given."""
 
     def __init__(self, run: UUID, log: TenantLog, hub: Hub, follower: Follower, after: int) -> None:
         self.over = False
+        self.after = after
         self._run, self._log, self._hub, self._follower = run, log, hub, follower
-        self._after = after
         self._read = 0
         self._complete = False
         self._unsent: list[Recorded] = []
-
-    @property
-    def cursor(self) -> str:
-        """The position of the event that was given last."""
-        return str(self._after)
+        self._more = False
 
     async def open(self) -> None:
         """What is there already; the store says whether the run is over: this gateway may not have heard of a re-run that it answered."""
@@ -68,34 +63,59 @@ class RunTopic:
         self._take_in(await run_history(self._log, self._run, through))
         self._read = through
 
-    async def page(self) -> Items | None:
-        """The next events."""
-        return sent(await self.events()) or None
-
-    async def events(self) -> list[Recorded]:
-        """The next events as they were recorded; none where there are none now."""
+    async def page(self) -> list[Recorded]:
+        """The next events; none where there are none now."""
         if not self._unsent and not self.over:
             buffered = self._follower.take()
-            self._take_in(buffered if buffered is not None else await run_history(self._log, self._run, self._hub.position))
+            if buffered is None or self._more:
+                buffered = await run_history(self._log, self._run, max(self._read, self._hub.position))
+            self._take_in(buffered)
         page, self._unsent = self._unsent[:PAGE_EVENTS], self._unsent[PAGE_EVENTS:]
-        self.over = self._complete and not self._unsent
+        self.over = self._complete and not self._unsent and not self._more
         if page:
-            self._after = page[-1].position
+            self.after = page[-1].position
         return page
 
-    def _take_in(self, found: Iterable[Recorded]) -> None:
-        events = [event for event in found if event.position > self._read]
-        self._complete = is_complete(events, self._run, before=self._complete)
-        self._read = max([self._read, *(event.position for event in events)])
-        self._unsent = [event for event in events if event.position > self._after]
+    def _take_in(self, found: Sequence[Recorded]) -> None:
+        news = [event for event in found if event.position > self._read]
+        self._complete = is_complete(news, self._run, before=self._complete)
+        self._read = max([self._read, *(event.position for event in news)])
+        unsent = [event for event in found if event.position > self.after]
+        self._unsent, self._more = unsent[:HELD_EVENTS_MAX], len(unsent) > HELD_EVENTS_MAX
+
+
+class RunTopic:
+    """A run with its jobs."""
+
+    def __init__(self, run: UUID, events: RunEvents, batches: EventBatches) -> None:
+        self.over = False
+        self._run, self._events, self._batches = run, events, batches
+
+    @property
+    def cursor(self) -> str:
+        """The position of the event that was given last."""
+        return str(self._events.after)
+
+    async def open(self) -> None:
+        """404 where there is no such run."""
+        await self._events.open()
+
+    async def page(self) -> Batch | None:
+        """The next events."""
+        events = await self._events.page()
+        self.over = self._events.over
+        return self._batches.of(self._run, events) if events else None
 
 
 class TenantTopic:
     """All events of a tenant, or those of its runs' own streams. after: None for what happens from now on."""
 
-    def __init__(self, log: TenantLog, follower: Follower, after: int | None, *, runs: bool = False) -> None:
+    def __init__(
+        self, tenant: str, log: TenantLog, follower: Follower, after: int | None, batches: EventBatches, *, runs: bool = False
+    ) -> None:
         self.over = False
-        self._log, self._follower, self._runs = log, follower, runs
+        self._log, self._follower, self._batches, self._runs = log, follower, batches, runs
+        self._key = (tenant, runs)
         self._after = follower.since if after is None else after
         self._behind = True
 
@@ -107,20 +127,20 @@ class TenantTopic:
     async def open(self) -> None:
         """A tenant has a log in any case."""
 
-    async def page(self) -> Items | None:
+    async def page(self) -> Batch | None:
         """The next events: from the store until its end is reached, then as they are heard of."""
         if not self._behind:
             buffered = self._follower.take()
             if buffered is not None:
                 events = [event for event in buffered if event.position > self._after]
-                self._after = max([self._after, *(event.position for event in events)])
-                return self._wanted(events) or None
+                self._after = events[-1].position if events else self._after
+                return self._batch(events) if events else None
         found = await self._log.page(self._after, PAGE_EVENTS)
         self._after, self._behind = found.through, found.more
-        return self._wanted(found.events)
+        return self._batch(found.events)
 
-    def _wanted(self, events: Iterable[Recorded]) -> Items:
-        return sent(event for event in events if not self._runs or isinstance(event.data, RunEvent))
+    def _batch(self, events: Sequence[Recorded]) -> Batch:
+        return self._batches.of(self._key, [event for event in events if isinstance(event.data, RunEvent)] if self._runs else events)
 
 
 class LogTopic:
@@ -146,7 +166,7 @@ class LogTopic:
         self._attempts = await attempts_of(self._log, self._job)
         self._attempt = self._attempt or self._only or max(self._attempts.last, 1)
 
-    async def page(self) -> Items | None:
+    async def page(self) -> Batch | None:
         """The next records."""
         buffered = self._follower.take()
         if buffered is None:
@@ -156,16 +176,11 @@ class LogTopic:
         # Said before the lines are read: what an attempt ends with is there when its end is.
         over, done = self._attempts.is_over(self._attempt), self._attempts.done
         records = await self._pages.read(self._job, self._attempt, self._line + 1)
-        if records:
-            first, self._line = self._line + 1, self._line + len(records)
-            return [(f"{self._attempt}:{line}", record) for line, record in enumerate(records, first)]
+        if records.count:
+            self._line += records.count
+            return records
         if over and not self._only and self._attempt < self._attempts.last:
             self._attempt, self._line = self._attempt + 1, 0
-            return []
+            return NOTHING
         self.over = done or (over and bool(self._only))
         return None
-
-
-def sent(events: Iterable[Recorded]) -> Items:
-    """Events as a stream carries them."""
-    return [(str(event.position), event_json(event)) for event in events]

@@ -174,6 +174,11 @@ class LogStore:
             opened.timer.cancel()
         self._changed(job)
 
+    def received_through(self, job: UUID, attempt: int) -> int | None:
+        """The number of the last line of an attempt whose lines this process takes; None where it does not know."""
+        opened = self._open.get((job, attempt))
+        return None if opened is None else opened.received_through
+
     async def read(self, job: UUID, attempt: int, first: int = 1, last: int | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
         """Records first .. last (None: all that are there) in order, in pages of (number of the first, records)."""
         opened = self._open.get((job, attempt))

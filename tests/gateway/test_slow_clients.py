@@ -5,12 +5,14 @@ import contextlib
 import re
 import resource
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from gateway import open_files
 from runner import wire
 from tests.gateway.conftest import Gateway, HandRunner
 
@@ -57,11 +59,15 @@ async def started(gateway: Gateway) -> tuple[HandRunner, wire.JobMessage]:
     return runner, job
 
 
-async def printed(runner: HandRunner, job: wire.JobMessage, lines: int = LINES) -> None:
-    """The job prints so many lines and ends."""
+async def printed(runner: HandRunner, job: wire.JobMessage, lines: int = LINES, beside: asyncio.Task[None] | None = None) -> None:
+    """The job prints so many lines and ends. beside: goes on until the last line."""
     for first in range(1, lines + 1, BATCH):
         last = min(first + BATCH - 1, lines)
         assert (await runner.lines(job, first, last, TEXT)).json["received_through"] == last
+    if beside is not None:
+        beside.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beside
     await runner.step(job)
     assert (await runner.complete(job, last_line=lines)).status == 200
 
@@ -120,23 +126,61 @@ def memory_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-@pytest.mark.parametrize(("clients", "limit_mb"), [(1000, 120), pytest.param(5000, 500, marks=pytest.mark.campaign)])
-async def test_clients_that_only_wait_cost_little_and_harm_nobody(gateway: Gateway, clients: int, limit_mb: int) -> None:
-    """Beside a client that takes nothing: one that reads gets every line, and the job goes on."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    quiet = await gateway.run()
+async def heard(client: socket.socket, what: bytes) -> None:
+    """Return when this has come to a client."""
+    found = b""
+    while what not in found:
+        piece = await asyncio.get_running_loop().sock_recv(client, 1 << 16)
+        assert piece, "the stream has ended"
+        found = found[-len(what) :] + piece
+
+
+async def beating(runner: HandRunner, job: wire.JobMessage, taken: list[float]) -> None:
+    """Heartbeats, and how many seconds each took."""
+    while True:
+        began = time.monotonic()
+        assert (await runner.renew(job)).status == 200
+        taken.append(time.monotonic() - began)
+        await asyncio.sleep(0.05)  # the pace of the heartbeats
+
+
+@pytest.mark.parametrize(
+    ("waiting", "deaf", "patience_seconds", "limit_mb"),
+    [(200, 20, 0.3, 60), pytest.param(5000, 200, 20.0, 600, marks=[pytest.mark.campaign, pytest.mark.timeout(600)])],
+)
+async def test_a_crowd_costs_little_and_harms_nobody(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, *, waiting: int, deaf: int, patience_seconds: float, limit_mb: int
+) -> None:
+    """Clients that wait, and clients that never read: memory has a bound, one that reads gets every line, heartbeats are answered.
+
+    Who never reads is cut in the end; who waits is told at once when something happens.
+    """
+    monkeypatch.setattr("gateway.sse.STUCK_SECONDS", patience_seconds)
+    monkeypatch.setattr("gateway.connection.LAST_WORDS_SECONDS", patience_seconds / 2)
+    open_files.allow_many()
     runner, job = await started(gateway)
+    quiet = await gateway.run()
     before = memory_mb()
-    async with asyncio.timeout(100), contextlib.AsyncExitStack() as stack:
-        for number in range(clients):
+    beats: list[float] = []
+    async with asyncio.timeout(300), contextlib.AsyncExitStack() as stack:
+        clients, silent = [], []
+        for number in range(waiting):
             topics = f"run:{quiet},runs" if number % 2 else f"run:{quiet}"
             client = await stack.enter_async_context(connected(gateway, f"/api/v1/stream?topics={topics}"))
             assert await asyncio.get_running_loop().sock_recv(client, 15) == b"HTTP/1.1 200 OK"
-        await stack.enter_async_context(connected(gateway, f"/api/v1/jobs/{job.job}/logs/stream", window_bytes=4096))
-        waiting = memory_mb() - before
+            clients.append(client)
+        for number in range(deaf):
+            path = f"/api/v1/jobs/{job.job}/logs/stream" if number % 2 else f"/api/v1/stream?topics=job:{job.job}:logs,events&after=,0"
+            silent.append(await stack.enter_async_context(connected(gateway, path, window_bytes=4096)))
+        heart = asyncio.create_task(beating(runner, job, beats))
         reader = asyncio.create_task(read_log(gateway, job))
-        await printed(runner, job)
+        await printed(runner, job, beside=heart)
         assert await reader == EVERY
-        assert (waiting, memory_mb() - before) < (limit_mb, limit_mb)
         assert memory_mb() - before < limit_mb
+        while any(is_connected(client) for client in silent):
+            await asyncio.sleep(0.05)  # the server's end of a connection is in the kernel
+        assert (await gateway.request("POST", f"/api/v1/runs/{quiet}/cancel", {})).status == 202
+        for client in clients:
+            await heard(client, b"RunCancellationRequested")
+        assert memory_mb() - before < limit_mb
+    assert max(beats) < 1.0 or waiting < 1000, f"a heartbeat took {max(beats):.2f} s"

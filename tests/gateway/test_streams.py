@@ -55,6 +55,22 @@ async def test_a_run_stream_gives_every_event_once_however_often_it_is_cut(gatew
         assert [(identity, data["type"]) for identity, data in await reader] == history
 
 
+async def test_a_long_history_is_held_in_part_and_given_whole(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not wait with the client is read again; the end comes after the last event and not before."""
+    monkeypatch.setattr("gateway.topics.PAGE_EVENTS", 2)
+    monkeypatch.setattr("gateway.topics.HELD_EVENTS_MAX", 5)
+    run = await gateway.run(TWO_JOBS)
+    runner = await gateway.runner()
+    readers = [asyncio.create_task(take(gateway, f"/api/v1/runs/{run}/stream", random.Random(seed))) for seed in range(2)]
+    for _ in range(2):
+        await runner.work(await runner.acquire())
+    readers.append(asyncio.create_task(take(gateway, f"/api/v1/runs/{run}/stream", random.Random(3))))
+    history = [(str(event.position), event.type) for event in await gateway.history(run)]
+    assert len(history) > 15
+    for reader in readers:
+        assert [(identity, data["type"]) for identity, data in await reader] == history
+
+
 async def test_a_log_stream_gives_every_line_once_however_often_it_is_cut(gateway: Gateway) -> None:
     """Lines come live, from memory and from stored segments, and count without a gap."""
     await gateway.run()
