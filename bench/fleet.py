@@ -5,6 +5,7 @@ the begin of the next one, and no step begins before the end of the one before i
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -24,9 +25,10 @@ _registered = msgspec.json.Decoder(wire.Registered)
 
 
 class Fleet:
-    """A number of runners with a number of slots each."""
+    """A number of runners with a number of slots each. acquired: when (perf_counter) the answer with a run's last job came."""
 
     def __init__(self, http: Http, runners: int, slots: int) -> None:
+        self.acquired: dict[str, float] = {}
         self._http = http
         self._runners = runners
         self._slots = slots
@@ -74,6 +76,7 @@ class Fleet:
             poll = wire.Acquire(runner=runner, free_slots=self._slots - len(held), wait_seconds=20, jobs=tuple(held))
             answer = _acquired.decode(await self._http.post("/runner/v1/acquire", poll))
             for lease in answer.leases:
+                self.acquired[str(lease.message.run)] = time.perf_counter()
                 held.add(lease.message.job)
                 self._spawn(execute(lease.message))
 

@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "log_lines": ("log-lines", "log-latency"),
     "trigger": ("trigger",),
     "job_life": ("job-life-steps", "job-life-jobs", "cpu-per-job"),
+    "crowds": ("sse-clients", "waiting-runners"),
     "old_snapshot": ("old-snapshot",),
 }
 """Module of bench.rows to the ids that it measures, in the order in which they run."""

@@ -3,8 +3,8 @@
 The clock starts before the append, so the commit is part of every figure. At rest one event comes after the other; under
 load 5,000 events a second do, in appends of five. Producer, feeds, relay and projector share one process and one loop, as
 in `ledgermill up`. A row counts as seen when another connection can read the view's position past it, looked at every
-half millisecond. The client of server-sent events follows the whole log of a gateway, over a socket, and reads each event's
-stream out of it. The reference is a bare message from publisher to push consumer, without a commit.
+half millisecond. The client of server-sent events follows the whole log of the gateway whose process commits them, over a
+socket, and reads each event's stream out of it. The reference is a bare message from publisher to push consumer, without a commit.
 """
 
 import asyncio
@@ -22,8 +22,10 @@ from bench.harness import Figures, Goal, Row, alternate, judge, percentile
 from bench.http import Http
 from bench.place import Place
 from domain.ports import Feed
-from gateway import wiring
 from gateway.serving import Listening, bind
+from gateway.wiring.gateway import gateway
+from gateway.wiring.parts import Places, shared
+from gateway.wiring.roles import tables
 from infra.append_call import StoredRow
 from infra.connections import connect, session_name
 from infra.direct import Direct, Statement
@@ -76,18 +78,17 @@ GOALS = (
 async def measure(place: Place) -> AsyncIterator[Row]:
     """Each consumer alone, at rest and under load."""
     async with AsyncExitStack() as stack:
-        store = await PostgresEventStore.open(place.database())
-        stack.push_async_callback(store.close)
-        feed = await PostgresFeed.open(store)
-        stack.push_async_callback(feed.close)
-        names = Names(prefix="bench")
-        relay = Relay(feed, place.nats_url, names)
-        relay.start()
-        stack.push_async_callback(relay.close)
-        jetstream = await JetStreamFeed.open(store, place.nats_url, names)
-        stack.push_async_callback(jetstream.close)
         sides: dict[str, Callable[[], Awaitable[Figures]]] = {}
+        if place.ids & {"commit-consumer", "commit-view"}:
+            store = await PostgresEventStore.open(place.database())
+            stack.push_async_callback(store.close)
+            feed = await PostgresFeed.open(store)
+            stack.push_async_callback(feed.close)
+            names = Names(prefix="bench")
+            await _relay(stack, feed, place, names)
         if "commit-consumer" in place.ids:
+            jetstream = await JetStreamFeed.open(store, place.nats_url, names)
+            stack.push_async_callback(jetstream.close)
             for name, source in (("jetstream", jetstream), ("feed", feed)):
                 sides[name] = lambda source=source: _consumer(store, source, _at_rest)  # type: ignore[misc]  # a default argument has no type in a lambda
                 sides[f"{name} loaded"] = lambda source=source: _consumer(store, source, _loaded)  # type: ignore[misc]  # a default argument has no type in a lambda
@@ -95,9 +96,9 @@ async def measure(place: Place) -> AsyncIterator[Row]:
             sides["view"] = lambda: _view(store, feed, _at_rest)
             sides["view loaded"] = lambda: _view(store, feed, _loaded)
         if "commit-sse" in place.ids:
-            http = await stack.enter_async_context(_gateway(store, place))
-            sides["sse"] = lambda: _sse(store, http, _at_rest)
-            sides["sse loaded"] = lambda: _sse(store, http, _loaded)
+            own, http = await stack.enter_async_context(_gateway(place))
+            sides["sse"] = lambda: _sse(own, http, _at_rest)
+            sides["sse loaded"] = lambda: _sse(own, http, _loaded)
         sides[BARE] = lambda: _bare(place.nats_url)
         rounds = await alternate(sides, place.probe)
     for goal in GOALS:
@@ -181,24 +182,33 @@ async def _view(store: PostgresEventStore, feed: PostgresFeed, produce: Produce)
         await connection.close()
 
 
+async def _relay(stack: AsyncExitStack, feed: PostgresFeed, place: Place, names: Names) -> None:
+    """What a server always does beside: publish its commits to JetStream."""
+    relay = Relay(feed, place.nats_url, names)
+    relay.start()
+    stack.push_async_callback(relay.close)
+
+
 @asynccontextmanager
-async def _gateway(store: PostgresEventStore, place: Place) -> AsyncIterator[Http]:
-    """A gateway on the same database, with its socket, and a client of it."""
+async def _gateway(place: Place) -> AsyncIterator[tuple[PostgresEventStore, Http]]:
+    """A gateway with its socket: the store by which its process commits, and a client of it."""
     data = place.directory / "data"
     data.mkdir(mode=0o700)
     bound = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    async with wiring.system(Settings(data=data), wiring.Places(store.database_url, None, url), ("gateway",)) as system:
-        assert system.app is not None
-        listening = Listening(system.app, bound, None)
+    async with AsyncExitStack() as stack:
+        parts = await shared(stack, Settings(data=data), Places(place.database(), None, url))
+        await tables(parts)
+        made = await gateway(parts)
+        assert isinstance(parts.feed, PostgresFeed), "it is the default"
+        await _relay(stack, parts.feed, place, Names(prefix="bench-sse"))
+        listening = Listening(made.app, bound, None)
         await listening.start()
+        stack.push_async_callback(listening.stop)
+        stack.push_async_callback(made.quiesce)
         http = Http(url, (data / "token").read_text().strip())
-        try:
-            yield http
-        finally:
-            http.close()
-            await system.quiesce()
-            await listening.stop()
+        stack.callback(http.close)
+        yield parts.store, http
 
 
 async def _sse(store: PostgresEventStore, http: Http, produce: Produce) -> Figures:
