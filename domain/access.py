@@ -8,6 +8,7 @@
     observer    figures over all tenants, with nobody's name in them: metrics. Any of these roles of the first tenant; no role of its own
     runner      the runner protocol and nothing else; it stands beside the others
     registration  joining as a runner, once; no role of a token
+    job         the repository of its own run, to read, while its lease lives; no role of a token
     signed      no token: the request carries a signature of its own, which the route checks
 
 Every route names one of these. It must never ask who an identity is: only what its role and tenant allow.
@@ -16,13 +17,13 @@ Every route names one of these. It must never ask who an identity is: only what 
 from typing import Literal
 
 Role = Literal["viewer", "developer", "maintainer", "admin", "runner"]
-Standing = Literal[Role, "registration"]
+Standing = Literal[Role, "registration", "job"]
 Least = Literal[Standing, "operator", "observer", "signed"]
 
 FIRST_TENANT = "default"
 """The tenant that a store begins with; its admins are the operators."""
 
-BESIDE = ("runner", "registration")
+BESIDE = ("runner", "registration", "job")
 ORDER: tuple[Role, ...] = ("viewer", "developer", "maintainer", "admin")
 
 

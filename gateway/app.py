@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.auth import Identity, authorise
 from gateway.authentication import Authentication
+from gateway.git_http import GitHttp
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
 from gateway.metrics.tallies import OTHER, Tallies
 from gateway.problems import MEDIA_TYPE, body, from_exception, problem
@@ -26,7 +27,7 @@ NOBODY = Identity(tenant="", role="viewer", actor="", token="")
 class App:
     """Serves one gateway. rest: what is not in the table. admit: raises the problem where no new work is let in now.
 
-    sockets: what is served over WebSockets.
+    sockets: what is served over WebSockets. git: serves the paths of repositories.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class App:
         tallies: Tallies,
         *,
         sockets: Table,
+        git: GitHttp,
     ) -> None:
         self._table = table
         self._sockets = sockets
+        self._git = git
         self._admit = admit
         self._rest = rest
         self._authentication = authentication
@@ -65,7 +68,11 @@ class App:
             raise problem(400, "nul_in_url", "the path or the query holds NUL, which no text here does", hint="leave it out")
         found = self._table.find(scope["method"], scope["path"])
         if found is None:
-            await self._serve_rest(scope, receive, answer)
+            answer.route = self._git.route(scope["path"])
+            if answer.route:
+                await self._git.serve(scope, receive, answer, answer.request_id)
+            else:
+                await self._serve_rest(scope, receive, answer)
             return
         route, params = found
         answer.route = route.path

@@ -26,7 +26,7 @@ RUNNER_FILE = "runner-token"
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token).
 
-    runner: the one that this credential may speak for; None where it is not bound to one.
+    runner: the one that this credential may speak for; job: the one whose own it is. None where it is not bound to one.
     """
 
     tenant: str
@@ -34,6 +34,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     token: str
     runner: UUID | None = None
+    job: UUID | None = None
 
 
 def authorise(identity: Identity, least: Least) -> None:
@@ -52,6 +53,7 @@ ROLE_HINTS: dict[Least, str] = {
     "operator": "this is about all tenants: use the token in DATA/token of the server",
     "observer": "this is about all tenants: ask whoever runs the server for a viewer's token of its own tenant",
     "registration": "make a registration token: ledgermill runner token",
+    "job": "only a running job's own credential opens this",
     "signed": "send the signature that the route asks for",
     "runner": "use the token in DATA/runner-token, or register the runner: ledgermill runner register",
 }
@@ -80,10 +82,11 @@ class Tokens:
 
 def ensure_tokens(data: Path) -> Tokens:
     """The tokens of a data directory (made at the first start)."""
-    return Tokens(admin=_ensure(data / ADMIN_FILE), runner=_ensure(data / RUNNER_FILE))
+    return Tokens(admin=ensure_text(data / ADMIN_FILE), runner=ensure_text(data / RUNNER_FILE))
 
 
-def _ensure(path: Path) -> str:
+def ensure_text(path: Path) -> str:
+    """The secret text in a file of mode 0600, 256 bits of chance; made where it is missing, once among several processes."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Finds the identity behind a bearer token: files of the data directory, tokens made by command, registrations, runners' own keys.
+"""Finds the identity behind a bearer token: the data directory's, made by command, of registrations, runners' keys, running jobs.
 
 A token names its stream, so the log itself says whether it lives; the command side keeps that state in memory and hears of a
 revocation, by whichever gateway, with the feed. That a token is used is noted once an hour, beside the request. It must
@@ -11,12 +11,15 @@ from datetime import datetime
 from uuid import UUID
 
 from commands.handle import Handler, Origin
+from domain.job.state import Acquired, JobState, Running
 from domain.ports import Clock, StoreUnavailable
 from domain.registration import Registration
 from domain.token import NoteTokenUse, Token, hour
 from gateway import secrets
 from gateway.assertions import Assertions
 from gateway.auth import Identity, Tokens
+from gateway.job_tokens import PREFIX as JOB
+from gateway.job_tokens import JobTokens
 from runner.assertions import PREFIX
 
 log = logging.getLogger(__name__)
@@ -28,8 +31,9 @@ LOOKUPS_MAX = 8
 class Authentication:
     """Knows everybody who may ask. local: the tokens of the data directory."""
 
-    def __init__(self, local: Tokens, handler: Handler, clock: Clock, assertions: Assertions) -> None:
+    def __init__(self, local: Tokens, handler: Handler, clock: Clock, assertions: Assertions, jobs: JobTokens) -> None:
         self._local = local
+        self._jobs = jobs
         self._assertions = assertions
         self._handler = handler
         self._clock = clock
@@ -50,6 +54,8 @@ class Authentication:
                 return await self._assertions.identify(text)
             if text.startswith(secrets.REGISTRATION):
                 return await self._registration(text)
+            if text.startswith(JOB):
+                return await self._job(text)
             return await self._token(text)
 
     async def _token(self, text: str) -> Identity | None:
@@ -70,6 +76,19 @@ class Authentication:
         if not isinstance(state, Registration) or not secrets.fits(text, state.facts.digest):
             return None
         return Identity(tenant=state.tenant, role="registration", actor=f"registration:{stream}", token=str(stream))
+
+    async def _job(self, text: str) -> Identity | None:
+        """A job, for as long as it is in the lease that its credential names."""
+        named = self._jobs.read(text)
+        if named is None:
+            return None
+        job, epoch = named
+        state: JobState | None = await self._handler.state(job, "job")
+        match state:
+            case Acquired(life=life, lease=lease) | Running(life=life, lease=lease) if lease.epoch == epoch:
+                return Identity(tenant=life.tenant, role="job", actor=f"job:{job}", token=f"job:{job}:{epoch}", job=job)
+            case _:
+                return None
 
     def _note(self, stream: UUID, token: Token, now: datetime) -> None:
         """Write down, beside the request, that the token is used; one attempt an hour."""

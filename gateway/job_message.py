@@ -1,6 +1,7 @@
 """What a runner is told of a job: assembled from the run's state, the plan's blob and the results of its needs."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -12,15 +13,17 @@ from domain.run.run_contexts import Sources, github_context, inputs_context, nee
 from domain.run.state import Run
 from domain.workflow import calls, step_order
 from domain.workflow.model import Job
+from gateway.job_tokens import JobTokens
 from runner import wire
 
 
 class JobMessages:
     """Builds `JobMessage`s."""
 
-    def __init__(self, handler: Handler, sources: SourceLoader) -> None:
+    def __init__(self, handler: Handler, sources: SourceLoader, tokens: JobTokens) -> None:
         self._handler = handler
         self._sources = sources
+        self._tokens = tokens
 
     async def of(self, job: Acquired) -> wire.JobMessage:
         """The message for the attempt that was just acquired."""
@@ -47,7 +50,13 @@ class JobMessages:
             needs=needs_context(run, spec.needs),
             inputs=inputs_context(run, spec.key),
             secrets=secrets_context(run, Sources(workflow, payload), spec.key, {}),
-            source=wire.Source(url=run.facts.source_url, sha=run.facts.sha, ref=run.facts.ref),
+            source=wire.Source(
+                url=run.facts.source_url,
+                sha=run.facts.sha,
+                ref=run.facts.ref,
+                path=f"/{quote(run.facts.repository_name)}",
+                token=self._tokens.of(job.life.job, lease.epoch),
+            ),
             timeout_seconds=spec.timeout_seconds,
             cancel_timeout_seconds=spec.cancel_timeout_seconds,
         )

@@ -1,6 +1,6 @@
 """What the gateway needs from infra beyond the shared ports."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -10,6 +10,7 @@ from commands.handle import Origin
 from domain.job.commands import Segment, StoreLogSegments
 from domain.job.events import LogSegmentStored
 from domain.log_records import Extent
+from domain.repository import RepositoryRegistered
 
 
 class Logs(Protocol):
@@ -61,3 +62,14 @@ class RepositorySecrets(Protocol):
 
     def remove(self, repository: UUID) -> None:
         """Forget them."""
+
+
+class GitRepositories(Protocol):
+    """The mirrors of repositories, as git serves them; see infra.git_server."""
+
+    def answer(self, repository: UUID, facts: RepositoryRegistered, protocol: str, request: bytes | None) -> AsyncGenerator[bytes]:
+        """What git answers to a request to `upload-pack`, piece by piece; None: to the question what there is.
+
+        facts: where what the mirror lacks is fetched from. protocol: the Git-Protocol header. Nothing, for rubbish. Closing it
+        ends git.
+        """

@@ -1,6 +1,6 @@
 """Bare mirrors of the repositories of forges, and what the commits of events hold.
 
-A mirror lies below the data directory, is fetched into by commit and serves job checkouts afterwards. git is the only
+A mirror lies below the data directory, is fetched into by commit and serves checkouts (infra.git_server). git is the only
 client, with its own protocols and no helper, hook, prompt or credential of the machine; one fetch at a time per mirror,
 whichever process asks. A forge that does not answer is `Away`, a commit that it does not have is `Gone`.
 """
@@ -9,14 +9,14 @@ import asyncio
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 from commands.answering import Away, Commit, Gone
 from commands.trigger import DefaultBranch, WorkflowFile
-from domain.repository import Repository
+from domain.repository import Repository, RepositoryRegistered
 from domain.webhooks.incoming import Incoming
 from domain.webhooks.shape import NO_COMMIT, text
 from infra.git import GitError, ask, environment, git
@@ -61,6 +61,24 @@ class Mirrors:
             default = f"refs/heads/{facts.default_branch}"
             return Commit(sha, files, changed, None if event.ref == default else source.default_branch(default))
 
+    def bring(self, repository: UUID, facts: RepositoryRegistered, commits: Sequence[str], refs: Sequence[str] | None) -> None:
+        """Have these commits in the mirror, where the forge has them, and (refs not None) its branches and tags as they are now.
+
+        refs: further ones. Raises Away; while the forge is, branches and tags of before do.
+        """
+        with self.held(repository) as mirror:
+            source = Source(mirror, facts.clone_url, local=facts.provider == "local")
+            default = f"refs/heads/{facts.default_branch}"
+            for sha in commits:
+                with suppress(Gone):
+                    source.commit(sha, default)
+            if refs is not None:
+                try:
+                    source.refs(default, refs)
+                except Away:
+                    if ask("for-each-ref", "--count=1", "refs/heads", directory=mirror) is None:
+                        raise
+
     @contextmanager
     def held(self, repository: UUID) -> Iterator[Path]:
         """The mirror, made on first use; no other fetch works on it meanwhile."""
@@ -87,6 +105,7 @@ class Source:
         self._mirror = mirror
         self._url = url
         protocols = "file" if local else "https:http:ssh:git"
+        self._flags = ("--update-shallow",) if local else ()  # a snapshot is as shallow as the clone that it was taken of
         ssh = "ssh -oBatchMode=yes -oConnectTimeout=20"
         self._env = environment({"GIT_ALLOW_PROTOCOL": protocols, "GIT_SSH_COMMAND": ssh, "GIT_ASKPASS": "true"}, QUIET)
 
@@ -104,6 +123,14 @@ class Source:
                 git("update-ref", f"refs/ledgermill/{sha}", sha, directory=self._mirror)
                 return sha
             raise
+
+    def refs(self, default: str, more: Sequence[str]) -> None:
+        """All branches and tags as they are now, under their own names, and those of `more` that there are. Raises Away."""
+        self._fetch("--prune", what=("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"))
+        git("symbolic-ref", "HEAD", default, directory=self._mirror)
+        for ref in more:
+            with suppress(Gone):
+                self._fetched(ref, ref)
 
     def changed(self, event: Incoming, sha: str) -> tuple[str, ...] | None:
         """The paths that a push or a pull request changes; None where that cannot be found out."""
@@ -136,20 +163,23 @@ class Source:
         return ask("cat-file", "-t", sha, directory=self._mirror) == "commit"
 
     def _fetched(self, what: str, to: str) -> str:
-        try:
-            git(
-                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._url, f"+{what}:{to}",
-                directory=self._mirror, env=self._env, seconds=FETCH_SECONDS_MAX,
-            )  # fmt: skip
-        except GitError as error:
-            said = str(error).removeprefix("git fetch: ")
-            if any(word in said for word in ABSENT):
-                raise Gone(f"{self._url} has no {what}") from error
-            raise Away(f"{self._url} cannot be fetched from: {said[:500]}") from error
+        self._fetch(what=(f"+{what}:{to}",), name=what)
         found = ask("rev-parse", "--verify", "--quiet", f"{to}^{{commit}}", directory=self._mirror)
         if found is None:
             raise Gone(f"{what} of {self._url} is no commit")
         return found
+
+    def _fetch(self, *flags: str, what: Sequence[str], name: str = "") -> None:
+        try:
+            git(
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *flags, *self._flags, "--", self._url, *what,
+                directory=self._mirror, env=self._env, seconds=FETCH_SECONDS_MAX,
+            )  # fmt: skip
+        except GitError as error:
+            said = str(error).removeprefix("git fetch: ")
+            if name and any(word in said for word in ABSENT):
+                raise Gone(f"{self._url} has no {name}") from error
+            raise Away(f"{self._url} cannot be fetched from: {said[:500]}") from error
 
 
 def _files(mirror: Path, sha: str) -> tuple[WorkflowFile, ...]:

@@ -14,7 +14,7 @@ from runner import assertions, environment
 from runner.agent import Agent, Options, WorkInUse, default_labels
 from runner.client import read_token
 from runner.problems import Distrusted, Rejected
-from runner.server import Server, tls
+from runner.server import Certificates, Server, tls
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,10 +62,11 @@ def server(given: argparse.Namespace, kept: assertions.Credential | None) -> Ser
     """The server, as the command line and the credential name it. Raises OSError where a file cannot be read."""
     url = given.url or (kept.url if kept else "")
     files = [getattr(given, name) or getattr(kept, name, None) for name in ("ca_file", "cert_file", "key_file")]
+    certificates = Certificates(*(str(Path(file).absolute()) if file else None for file in files))
     if kept is not None:
-        return Server(url, assertions.assertions(kept.runner, kept.key), tls(url, *files))
+        return Server(url, assertions.assertions(kept.runner, kept.key), tls(url, *files), certificates)
     token = read_token(given.token_file)
-    return Server(url, lambda: token, tls(url, *files))
+    return Server(url, lambda: token, tls(url, *files), certificates)
 
 
 async def work(chosen: Options) -> int:

@@ -108,6 +108,7 @@ class Agent:
                     runner=registered.runner,
                     name=options.name,
                     work=options.work,
+                    server=options.server,
                     client=client,
                     gateway=Gateway(options.server, self.clock),
                     executor=self.executor,

@@ -26,6 +26,7 @@ from runner.lease_keeper import Gateway, LeaseKeeper, Terms
 from runner.logs import LogSpool
 from runner.problems import LeaseLost, Rejected
 from runner.report import Reporter, until_answered
+from runner.server import Server
 from runner.spool import Left, Spool
 from runner.step_loop import StepLoop
 
@@ -38,6 +39,7 @@ class Host(msgspec.Struct, frozen=True):
     runner: UUID
     name: str
     work: Path
+    server: Server
     client: Client
     gateway: Gateway
     executor: Executor
@@ -128,6 +130,7 @@ class Job:
                     cell=self.cells.first,
                     spool=self.spool,
                     runner_name=self.host.name,
+                    server=self.host.server,
                     hash_files=hash_files.function(space.checkout),
                 )
                 if self.cancelled_early:

@@ -16,6 +16,7 @@ from runner.executors.port import Cell
 from runner.logs import LogSpool
 from runner.masking import Masker
 from runner.pipes import PipeReader
+from runner.server import Server
 from runner.stopping import Cancellation
 from runner.workspace import Workspace
 
@@ -41,9 +42,18 @@ class JobState:
     """The state of one attempt on this runner."""
 
     def __init__(
-        self, *, message: wire.JobMessage, space: Workspace, cell: Cell, spool: LogSpool, runner_name: str, hash_files: Callable[..., str]
+        self,
+        *,
+        message: wire.JobMessage,
+        space: Workspace,
+        cell: Cell,
+        spool: LogSpool,
+        runner_name: str,
+        server: Server,
+        hash_files: Callable[..., str],
     ) -> None:
         self.message = message
+        self.server = server
         self.space = space
         self.cell = cell
         self.spool = spool
@@ -59,6 +69,7 @@ class JobState:
         event_file.write_bytes(msgspec.json.encode(message.github.get("event") or {}))
         token = message.secrets.get("GITHUB_TOKEN") or message.github.get("token") or ""
         self.masker.add(token)
+        self.masker.add(message.source.token)
         self.github: dict[str, Any] = dict(message.github) | {
             "workspace": str(space.checkout),
             "event_path": str(event_file),

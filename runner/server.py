@@ -7,15 +7,24 @@ from pathlib import Path
 import msgspec
 
 
+class Certificates(msgspec.Struct, frozen=True):
+    """The files behind `tls`, for programs that read them themselves: git."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
 class Server(msgspec.Struct, frozen=True):
     """The control plane. url: of its gateway, or of several with commas between them, any of which serves; as people write it.
 
-    bearer: gives the token to send now; tls: for https URLs.
+    bearer: gives the token to send now; tls: for https URLs, made of `certificates`.
     """
 
     url: str
     bearer: Callable[[], str]
     tls: ssl.SSLContext | None = None
+    certificates: Certificates = Certificates()
 
     @property
     def urls(self) -> tuple[str, ...]:

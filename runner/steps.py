@@ -7,6 +7,7 @@ written outputs before.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,20 @@ async def use_action(running: Running) -> tuple[int, Stopped | None]:
     job.log(step.index, f"##[group]Run {step.uses}")
     job.log(step.index, "##[endgroup]")
     end: tuple[int, Stopped | None] = (0, None)
-    for argv, folder in checkout.plan(inputs, job.message.source, job.github, job.space, running.output.outputs):
-        variables = checkout.quiet(running.variables, job.space)
-        job.log(step.index, f"[command]git {' '.join(argv)}")
-        end = await run_command(running, Command(argv=(scripts.find("git", variables, folder), *argv), environment=variables, cwd=folder))
+    origin = checkout.origin(job.message.source, job.server, job.space)
+    variables = checkout.quiet(running.variables, job.space, origin)
+    for argv, folder in checkout.plan(inputs, job.message.source, origin, job.github, job.space, outputs=running.output.outputs):
+        asks = origin.served and argv[0] == "fetch"
+        program, environment = scripts.find("git", variables, folder), variables | (origin.variables if asks else {})
+        for number, pause in enumerate((*(checkout.PAUSES_SECONDS if asks else ()), None)):
+            said = (*origin.turn(number), *argv) if asks else argv
+            job.log(step.index, f"[command]git {' '.join(said)}")
+            end = await run_command(running, Command(argv=(program, *said), environment=environment, cwd=folder))
+            if end == (0, None) or end[1] is not None or pause is None:
+                break
+            job.log(step.index, f"The server may be away for a moment; once more in {pause:g} s.")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(job.cancellation.asked.wait(), pause)
         if end != (0, None):
             break
     return end

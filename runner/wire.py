@@ -79,11 +79,16 @@ class Registered(Wire, frozen=True, kw_only=True):
 
 
 class Source(Wire, frozen=True, kw_only=True):
-    """Where the run's own commit is fetched from: a git URL or an absolute path of a local mirror."""
+    """Where the run's own commit is. url: the repository's own, or an absolute path on the server's machine.
+
+    path: where the server itself serves it over git's HTTP, below its URL, to whoever shows `token`; "" where it does not.
+    """
 
     url: str
     sha: str
     ref: str
+    path: str = ""
+    token: str = ""
 
 
 class JobMessage(Wire, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.wiring.parts import Parts, answering, library
+from gateway.wiring.parts import Parts, answering, library, mirrors
 
 if TYPE_CHECKING:
     from gateway.acquire import Acquiring
@@ -46,6 +46,7 @@ async def gateway(parts: Parts) -> Gateway:
     from gateway.fan_out import FanOut
     from gateway.hub import Hub
     from gateway.job_message import JobMessages
+    from gateway.job_tokens import job_tokens
     from gateway.log_documents import LogDocuments
     from gateway.metrics.scrape import Metrics
     from gateway.metrics.tallies import Tallies
@@ -70,7 +71,7 @@ async def gateway(parts: Parts) -> Gateway:
     acquiring = Acquiring(
         handler,
         parts.clock,
-        JobMessages(handler, SourceLoader(parts.blobs)),
+        JobMessages(handler, SourceLoader(parts.blobs), job_tokens(settings.data)),
         presence,
         refusals=refusals,
         lease_seconds=lease,
@@ -137,9 +138,13 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
     from gateway.assertions import Assertions
     from gateway.auth import ensure_tokens
     from gateway.authentication import Authentication
+    from gateway.git_http import GitHttp
     from gateway.http import Table
+    from gateway.job_tokens import job_tokens
     from gateway.rest import rest
+    from infra.git_server import GitServer
 
+    data = parts.settings.data
     reading = Reading(
         parts.connections,
         parts.store,
@@ -149,10 +154,11 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
         public_url=parts.places.public_url,
     )
     assertions = Assertions(parts.handler, parts.clock, is_signed)
-    authentication = Authentication(ensure_tokens(parts.settings.data), parts.handler, parts.clock, assertions)
+    authentication = Authentication(ensure_tokens(data), parts.handler, parts.clock, assertions, job_tokens(data))
+    git = GitHttp(parts.handler, GitServer(mirrors(parts), data / "git"), authentication)
     routers = (*read_routers(), metrics_routes(metrics.page))
     served = rest(routers, routes, reading, lambda: _health(parts))
-    return App(Table(routes), served, authentication, lag.admit, tallies, sockets=Table(sockets))
+    return App(Table(routes), served, authentication, lag.admit, tallies, sockets=Table(sockets), git=git)
 
 
 def _view_lag(parts: Parts) -> "ViewLag":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from domain.ports import Feed
     from gateway.agents import Agents
     from infra.event_store import PostgresEventStore
+    from infra.mirrors import Mirrors
     from infra.settings import Settings
     from projections.positions import Connections
 
@@ -75,12 +76,10 @@ async def shared(stack: AsyncExitStack, settings: "Settings", places: Places) ->
 
 
 def answering(parts: Parts) -> "Answering":
-    """What events of repositories start; the mirrors lie in the data directory."""
+    """What events of repositories start."""
     from commands.answering import Answering
-    from infra.mirrors import Mirrors
 
-    mirrors = Mirrors(parts.settings.data / "mirrors")
-    return Answering(parts.handler, parts.blobs, mirrors, untrusted_values=parts.settings.untrusted_values, library=library(parts))
+    return Answering(parts.handler, parts.blobs, mirrors(parts), untrusted_values=parts.settings.untrusted_values, library=library(parts))
 
 
 def library(parts: Parts) -> "Library":
@@ -89,7 +88,12 @@ def library(parts: Parts) -> "Library":
 
     from commands.elsewhere import registered
     from infra.library import GitLibrary
+
+    return GitLibrary(mirrors(parts), partial(registered, parts.handler), parts.settings.actions_from)
+
+
+def mirrors(parts: Parts) -> "Mirrors":
+    """The mirrors of repositories, in the data directory."""
     from infra.mirrors import Mirrors
 
-    settings = parts.settings
-    return GitLibrary(Mirrors(settings.data / "mirrors"), partial(registered, parts.handler), settings.actions_from)
+    return Mirrors(parts.settings.data / "mirrors")

@@ -12,6 +12,7 @@ from domain import ids
 from domain.job import commands as c
 from domain.job.state import Acquired
 from gateway.job_message import JobMessages
+from gateway.job_tokens import JobTokens
 from tests.commands.test_admission import conclusions, log, perform, queued, sound
 from tests.commands.test_agents import eventually, running
 from tests.commands.test_trigger import ORIGIN, RUNNER, System
@@ -102,7 +103,7 @@ async def test_a_runner_is_told_the_called_definition_with_its_own_contexts() ->
     await system.handler.handle(c.AcquireJob(job, RUNNER, "r", ("linux",), 30, 120), ORIGIN)
     state = await system.handler.state(job, "job")
     assert isinstance(state, Acquired)
-    message = await JobMessages(system.handler, SourceLoader(system.blobs)).of(state)
+    message = await JobMessages(system.handler, SourceLoader(system.blobs), JobTokens("key")).of(state)
     assert (message.key, message.definition.key) == ("build/pack", "pack")
     assert message.workflow_env == {"OF": "called"}
     assert message.inputs == {"word": "success", "count": 3, "fast": True, "place": "main"}

@@ -4,11 +4,15 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import pytest
 from runner_test_gateway import job, step
 
-from runner import wire
+from runner import wire, workspace
+from runner.actions import checkout as action
+from runner.server import Certificates, Server
 
 
 class Repository:
@@ -135,3 +139,30 @@ async def test_an_unreachable_source_fails_without_asking(bench: Any) -> None:
     message = job(checkout(), source=wire.Source(url="http://127.0.0.1:1/acme/pay", sha="0" * 40, ref="refs/heads/main"))
     report = await bench.run(message)
     assert report.conclusion == "failure"
+
+
+def test_a_repository_that_the_server_serves_is_asked_of_each_gateway_in_turn(tmp_path: Path) -> None:
+    """With the credential for all of them in a file of the owner's alone; where the path is readable here it is read there."""
+    space = workspace.make(tmp_path, uuid4(), "acme/pay")
+    server = Server("https://a.example/,https://b.example/below", str, certificates=Certificates(ca_file='/etc/a "b".pem'))
+    source = wire.Source(url="git@forge.example:acme/pay.git", sha="0" * 40, ref="refs/heads/main", path="/acme/pay", token="lmj_x")
+    origin = action.origin(source, server, space)
+    assert (origin.url, origin.push_url, origin.served) == ("https://a.example/acme/pay", source.url, True)
+    assert [origin.turn(number) for number in range(3)] == [
+        (),
+        ("-c", "url.https://b.example/below/acme/pay.insteadOf=https://a.example/acme/pay"),
+        (),
+    ]
+    assert origin.config is not None
+    assert origin.config.stat().st_mode & 0o777 == 0o600
+    for url in origin.urls:
+        asked = ["git", "config", "--file", str(origin.config), "--get-urlmatch"]
+        said = [subprocess.run([*asked, f"http.{key}", f"{url}/info"], check=True, capture_output=True, text=True).stdout for key in KEYS]
+        assert said == ["Authorization: Basic eC1hY2Nlc3MtdG9rZW46bG1qX3g=\n", "\n", '/etc/a "b".pem\n']
+    here = action.origin(msgspec.structs.replace(source, url=str(tmp_path)), server, space)
+    assert (here.url, here.served) == (str(tmp_path), False)
+    gone = action.origin(msgspec.structs.replace(source, url=str(tmp_path / "not here")), server, space)
+    assert (gone.served, gone.push_url) == (True, "")
+
+
+KEYS = ("extraHeader", "proxy", "sslCAInfo")
