@@ -1,6 +1,8 @@
 """How each event changes a job's state. Total and without judgement: what is in the log has happened."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -33,13 +35,11 @@ def evolve(stream: UUID, state: JobState | None, event: e.JobEvent, meta: Meta) 
         raise ImpossibleHistoryError(f"{type(event).__name__} is the first event of job {stream}")
     if isinstance(event, e.StaleWriteRejected):
         return state
-    match state:
-        case Acquired() | Running():
-            return _held(state, event, meta.at)
-        case Waiting() | Queued() | BackingOff():
-            return _free(state, event, meta)
-        case Done():
-            raise ImpossibleHistoryError(f"{type(event).__name__} after the end of job {stream}")
+    if isinstance(state, (Acquired, Running)):
+        return _held(state, event, meta.at)
+    if isinstance(state, Done):
+        raise ImpossibleHistoryError(f"{type(event).__name__} after the end of job {stream}")
+    return _free(state, event, meta)
 
 
 def _free(state: Waiting | Queued | BackingOff, event: e.JobEvent, meta: Meta) -> JobState:
@@ -73,37 +73,49 @@ def _free(state: Waiting | Queued | BackingOff, event: e.JobEvent, meta: Meta) -
 
 
 def _held(state: Acquired | Running, event: e.JobEvent, at: datetime) -> JobState:
-    match event:
-        case e.StepStarted() if isinstance(state, Running):
-            return replace(state, open_steps={**state.open_steps, event.index: event.deadline}, transitions=state.transitions + 1)
-        case e.StepCompleted() if isinstance(state, Running):
-            return replace(
-                state,
-                open_steps={index: at for index, at in state.open_steps.items() if index != event.index},
-                done_steps={**state.done_steps, event.index: event.conclusion},
-                transitions=state.transitions + 1,
-            )
-        case e.HeartbeatRecorded() | e.LeaseExtended():
-            return replace(state, lease=replace(state.lease, expires_at=event.expires_at))
-        case e.LogSegmentStored():
-            return replace(state, segments=state.segments + 1)
-        case e.JobStarted():
-            return Running(
-                replace(state.life, not_started=0), state.lease, at, event.deadline, segments=state.segments, cancel=state.cancel
-            )
-        case e.JobCancellationRequested():
-            return replace(state, cancel=CancelOrder(event.order, event.reason, event.deadline))
-        case e.AttemptLost() | e.AttemptFailed() | e.AttemptTimedOut():
-            return _between(state, event)
-        case e.JobSucceeded():
-            return Done(_reported(state.life, event.result), "success", event.outputs)
-        case e.JobCancelled():
-            return Done(_reported(state.life, event.result), "cancelled", event.outputs)
-        case _:
-            raise ImpossibleHistoryError(f"{type(event).__name__} while job {state.life.job} is {type(state).__name__}")
+    change = _CHANGES.get(type(event))
+    if change is None or (type(event) in _WITHIN and not isinstance(state, Running)):
+        raise ImpossibleHistoryError(f"{type(event).__name__} while job {state.life.job} is {type(state).__name__}")
+    return change(state, event, at)
 
 
-def _between(state: Acquired | Running, event: e.AttemptLost | e.AttemptFailed | e.AttemptTimedOut) -> BackingOff:
+def _step_started(state: Running, event: e.StepStarted, _at: datetime) -> Running:
+    return replace(state, open_steps={**state.open_steps, event.index: event.deadline}, transitions=state.transitions + 1)
+
+
+def _step_completed(state: Running, event: e.StepCompleted, _at: datetime) -> Running:
+    left = dict(state.open_steps)
+    left.pop(event.index, None)
+    return replace(
+        state, open_steps=left, done_steps={**state.done_steps, event.index: event.conclusion}, transitions=state.transitions + 1
+    )
+
+
+def _renewed(state: Acquired | Running, event: e.HeartbeatRecorded | e.LeaseExtended, _at: datetime) -> JobState:
+    return replace(state, lease=replace(state.lease, expires_at=event.expires_at))
+
+
+def _stored(state: Acquired | Running, _event: e.LogSegmentStored, _at: datetime) -> JobState:
+    return replace(state, segments=state.segments + 1)
+
+
+def _started(state: Acquired | Running, event: e.JobStarted, at: datetime) -> JobState:
+    return Running(replace(state.life, not_started=0), state.lease, at, event.deadline, segments=state.segments, cancel=state.cancel)
+
+
+def _cancelling(state: Acquired | Running, event: e.JobCancellationRequested, _at: datetime) -> JobState:
+    return replace(state, cancel=CancelOrder(event.order, event.reason, event.deadline))
+
+
+def _succeeded(state: Acquired | Running, event: e.JobSucceeded, _at: datetime) -> JobState:
+    return Done(_reported(state.life, event.result), "success", event.outputs)
+
+
+def _cancelled(state: Acquired | Running, event: e.JobCancelled, _at: datetime) -> JobState:
+    return Done(_reported(state.life, event.result), "cancelled", event.outputs)
+
+
+def _between(state: Acquired | Running, event: e.AttemptLost | e.AttemptFailed | e.AttemptTimedOut, _at: datetime) -> BackingOff:
     """After the end of an attempt. Where there is no retry, JobFailed or JobTimedOut follows in the same append."""
     life = _reported(state.life, event.result)
     if isinstance(event, e.AttemptLost) and event.reason == "not_started":
@@ -117,3 +129,22 @@ def _between(state: Acquired | Running, event: e.AttemptLost | e.AttemptFailed |
 
 def _reported(life: Life, result: str) -> Life:
     return replace(life, last_epoch=life.epoch, last_result=result) if result else life
+
+
+_CHANGES: dict[type[e.JobEvent], Callable[[Any, Any, datetime], JobState]] = {
+    e.StepStarted: _step_started,
+    e.StepCompleted: _step_completed,
+    e.HeartbeatRecorded: _renewed,
+    e.LeaseExtended: _renewed,
+    e.LogSegmentStored: _stored,
+    e.JobStarted: _started,
+    e.JobCancellationRequested: _cancelling,
+    e.AttemptLost: _between,
+    e.AttemptFailed: _between,
+    e.AttemptTimedOut: _between,
+    e.JobSucceeded: _succeeded,
+    e.JobCancelled: _cancelled,
+}
+"""What each event does to a job that a runner holds: these are the most, so they are found and not tried one after the other."""
+_WITHIN = frozenset({e.StepStarted, e.StepCompleted})
+"""Only where the job has begun."""
