@@ -17,6 +17,9 @@ from domain.why.history import ATTEMPT_ENDS, JOB_ENDS, History, JobHistory
 from domain.why.reason import Span, Spent
 from domain.workflow.calls import caller_of, prefix_of
 
+ENDS = (*ATTEMPT_ENDS, *JOB_ENDS)
+TURNS = frozenset({e.JobQueued, e.JobRetried, e.JobAcquired, e.JobStarted, *ATTEMPT_ENDS})
+"""The events of a job at which its time begins to go into something else."""
 Cut = tuple[datetime, str, str, int]
 """(from then on, cause, name, attempt)."""
 
@@ -38,7 +41,7 @@ def steps(job: JobHistory, now: datetime) -> tuple[Span, ...]:
             started = begun[data.epoch, data.index].started_at
             ended = replace(begun[data.epoch, data.index], ended_at=data.ended_at, seconds=_seconds(started, data.ended_at))
             begun[data.epoch, data.index] = ended
-        elif isinstance(data, (*ATTEMPT_ENDS, *JOB_ENDS)):
+        elif isinstance(data, ENDS):
             open_ = [key for key, span in begun.items() if span.ended_at is None]
             for key in open_:
                 begun[key] = replace(begun[key], ended_at=event.meta.at, seconds=_seconds(begun[key].started_at, event.meta.at))
@@ -162,6 +165,8 @@ def _prefixes(key: str) -> list[str]:
 def _attempts(job: JobHistory) -> Iterator[Cut]:
     labels = ", ".join(job.spec.labels)
     for event in job.events:
+        if type(event.data) not in TURNS:
+            continue
         match event.data:
             case e.JobQueued() | e.JobRetried():
                 yield event.meta.at, "queue", labels, 0
@@ -178,10 +183,19 @@ def _attempts(job: JobHistory) -> Iterator[Cut]:
 
 def _stepping(job: JobHistory, started: Recorded, attempt: int, epoch: int) -> Iterator[Cut]:
     """From the first step's beginning to the last one's end, within what the store saw of the attempt."""
-    own = [event for event in job.events if getattr(event.data, "epoch", 0) == epoch]
-    begun = [event.data.started_at for event in own if isinstance(event.data, e.StepStarted)]
-    ended = [event.data.ended_at for event in own if isinstance(event.data, e.StepCompleted)]
-    ends = [event.meta.at for event in own if isinstance(event.data, (*ATTEMPT_ENDS, *JOB_ENDS))]
+    begun: list[datetime] = []
+    ended: list[datetime] = []
+    ends: list[datetime] = []
+    for event in job.events:
+        data = event.data
+        if isinstance(data, e.StepStarted):
+            if data.epoch == epoch:
+                begun.append(data.started_at)
+        elif isinstance(data, e.StepCompleted):
+            if data.epoch == epoch:
+                ended.append(data.ended_at)
+        elif isinstance(data, ENDS) and getattr(data, "epoch", 0) == epoch:
+            ends.append(event.meta.at)
     if not begun:
         return
     low, high = started.meta.at, ends[0] if ends else None
