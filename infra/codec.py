@@ -6,7 +6,7 @@ decoder per topic reads envelope and event in one call. What cannot be read beco
 row must never be skipped and never stop a reader.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -62,6 +62,12 @@ def recorded(position: int, stream: UUID, version: int, topic: str, state: bytes
         return Recorded(position, stream, version, name, schema, *_malformed(state, error))
     meta = Meta(row.at, row.tenant, row.actor, row.token, row.command, row.cause, row.correlation)
     return Recorded(position, stream, version, name, schema, meta, row.data)
+
+
+def events(rows: Iterable[tuple[int, UUID, int, str, bytes]]) -> list[Recorded]:
+    """The events of rows. Those of one stream share its id as one object: two equal ones are compared by Python, one is not."""
+    streams: dict[int, UUID] = {}
+    return [recorded(row[0], streams.setdefault(row[1].int, row[1]), *row[2:]) for row in rows]
 
 
 def _reader(topic: str) -> Reader:

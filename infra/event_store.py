@@ -147,19 +147,19 @@ class PostgresEventStore:
     async def load(self, stream: UUID, after: int = 0) -> tuple[Recorded, ...]:
         """See the port."""
         rows = await self._streams.fetch(self._load, (stream.bytes, bigint(after)))
-        return tuple([codec.recorded(*row) for row in rows])
+        return tuple(codec.events(rows))
 
     async def load_only(self, stream: UUID, types: Sequence[type], after: int = 0) -> tuple[Recorded, ...]:
         """See the port."""
         names = " ".join([NAMES[each][0] for each in types])
         rows = await self._streams.fetch(self._load_only, (stream.bytes, bigint(after), names.encode()))
-        return tuple([codec.recorded(*row) for row in rows])
+        return tuple(codec.events(rows))
 
     async def load_streams(self, streams: Sequence[UUID], through: int, besides: Sequence[type] = ()) -> tuple[Recorded, ...]:
         """See the port."""
         topics = " ".join([codec.TOPICS[each] for each in besides])
         rows = await self._stories.fetch(self._load_streams, (Uuids.of(streams).content, bigint(through), topics.encode()))
-        return tuple([codec.recorded(*row) for row in rows])
+        return tuple(codec.events(rows))
 
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """See the port."""
@@ -168,7 +168,7 @@ class PostgresEventStore:
             return None
         if len(rows) == limit:
             await self._look_ahead(rows[-1][0], limit)
-        return Page(previous, rows[0][0], rows[-1][0], tuple([codec.recorded(*row) for row in rows]))
+        return Page(previous, rows[0][0], rows[-1][0], tuple(codec.events(rows)))
 
     async def rows(self, after: int, limit: int = 1000) -> tuple[int, list[StoredRow]]:
         """The stored rows with position > after, at most `limit`, and the position before the first of them."""

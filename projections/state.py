@@ -73,11 +73,11 @@ def until(events: Iterable[Recorded], *, position: int | None = None, at: dateti
 
 def run_state(events: Sequence[Recorded]) -> RunState:
     """The state after these events of one run, its jobs and the runners that held them, in order."""
-    own = [event for event in events if isinstance(event.data, RunEvent | JobEvent) or event.meta.correlation is not None]
+    own = [event for event in events if event.meta.correlation is not None or isinstance(event.data, (RunEvent, JobEvent))]
     folder = folded((RUNS, JOBS, ATTEMPTS, STEPS, WAITING, DEADLINE_TABLE, LOG_SEGMENTS, FLEET), events)
     made = rows_of(folder)
     runs = list(made["runs"].values())
-    attempts: list[AttemptRow] = sorted(made["attempts"].values(), key=lambda row: (row.job_id, row.attempt))
+    attempts: list[AttemptRow] = sorted(made["attempts"].values(), key=lambda row: (row.job_id.int, row.attempt))
     deadlines: dict[UUID, DeadlineRow] = {row.job_id: row for row in made["deadlines"].values()}
     return RunState(
         position=own[-1].position if own else 0,
@@ -85,7 +85,7 @@ def run_state(events: Sequence[Recorded]) -> RunState:
         run=runs[0] if runs else None,
         jobs=sorted(made["jobs"].values(), key=lambda row: (row.created_at, row.key, row.instance)),
         attempts=attempts,
-        steps=sorted(made["steps"].values(), key=lambda row: (row.job_id, row.attempt, row.index)),
+        steps=sorted(made["steps"].values(), key=lambda row: (row.job_id.int, row.attempt, row.index)),
         leases=[_lease(row, deadlines.get(row.job_id)) for row in attempts if row.status != "completed"],
         queue=_waiting(made["queue"].values()),
         runners=sorted(made["runners"].values(), key=lambda row: (row.name, row.id)),
@@ -128,6 +128,6 @@ def _waiting(rows: Iterable[QueueRow]) -> list[QueueRow]:
 
 def _logs(rows: Iterable[LogRow]) -> list[LogState]:
     reached: dict[tuple[UUID, int], LogState] = {}
-    for row in sorted(rows, key=lambda row: (row.job_id, row.attempt, row.segment)):
+    for row in sorted(rows, key=lambda row: (row.job_id.int, row.attempt, row.segment)):
         reached[row.job_id, row.attempt] = LogState(row.job_id, row.attempt, row.segment, row.first_line + row.lines - 1)
     return list(reached.values())

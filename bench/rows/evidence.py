@@ -63,18 +63,18 @@ async def measure(place: Place) -> AsyncIterator[Row]:
 
 
 async def _in_process(small: Sequence[StoredRow], large: Sequence[StoredRow]) -> Figures:
-    log = [codec.recorded(*row) for row in large]
+    log = codec.events(large)
     copies = FOLDED_EVENTS // len(small)
     return {
         "status": len(small) * copies / _seconds(lambda: [_status(small) for _ in range(copies)]),
-        "state": len(large) / _seconds(lambda: run_state([codec.recorded(*row) for row in large])),
+        "state": len(large) / _seconds(lambda: run_state(codec.events(large))),
         "check": len(log) / _seconds(lambda: _sound(check(log))),
     }
 
 
 def _status(rows: Sequence[StoredRow]) -> None:
     folder = Folder(STATUS.tables, capacity=0)
-    folder.apply(folder.claim([codec.recorded(*row) for row in rows]))
+    folder.run(codec.events(rows))
 
 
 def _sound(breaches: Sequence[object]) -> None:
