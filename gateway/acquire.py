@@ -179,6 +179,7 @@ class Acquiring:
         A poll that could bring more now than when it began ends too: what its runner did not name has been lost since.
         """
         over: dict[UUID, wire.Order] = {}
+        request.gone().add_done_callback(lambda _: poll.news.set())
         ends = self._monotonic() + min(max(body.wait_seconds, 0), POLL_SECONDS_MAX)
         while True:
             poll.news.clear()
@@ -194,11 +195,9 @@ class Acquiring:
             if orders:
                 recheck = min(recheck, ORDER_REPEAT_SECONDS)
             if not poll.news.is_set():
-                news = asyncio.ensure_future(poll.news.wait())
-                try:
-                    await asyncio.wait((news, request.gone()), timeout=min(ends - now, recheck), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    news.cancel()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(ends - now, recheck)):
+                        await poll.news.wait()
             if request.gone().done():
                 return ()
 
