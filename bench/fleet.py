@@ -20,6 +20,8 @@ from runner.effects import result_digest
 
 T = TypeVar("T")
 STEPS = 5
+AT_ONCE = 50
+"""How many runners register at a time."""
 _acquired = msgspec.json.Decoder(wire.Acquired)
 _registered = msgspec.json.Decoder(wire.Registered)
 
@@ -38,10 +40,13 @@ class Fleet:
 
     async def start(self) -> None:
         """Register, and poll for jobs from now on."""
-        for number in range(self._runners):
-            message = wire.Register(registration=uuid4().hex, name=f"load-{number}", labels=("self-hosted",), slots=self._slots)
-            registered = _registered.decode(await self._http.post("/runner/v1/register", message))
-            self._spawn(self._serve(registered.runner))
+        for first in range(0, self._runners, AT_ONCE):
+            await asyncio.gather(*(self._begin(number) for number in range(first, min(first + AT_ONCE, self._runners))))
+
+    async def _begin(self, number: int) -> None:
+        message = wire.Register(registration=uuid4().hex, name=f"load-{number}", labels=("self-hosted",), slots=self._slots)
+        registered = _registered.decode(await self._http.post("/runner/v1/register", message))
+        self._spawn(self._serve(registered.runner))
 
     async def stop(self) -> None:
         """End the polls. There must be no job left."""
