@@ -9,8 +9,8 @@ larger and costs less an event; the first events after silence are never delayed
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Self, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
 
 from domain.ports import Page, StoreUnavailable
 from infra.append_call import StoredRow
@@ -24,8 +24,6 @@ POLL_SECONDS = 2.0
 """How often a waiting consumer looks without a wake-up."""
 
 RETRY_SECONDS = 0.5
-
-T = TypeVar("T")
 
 Found = tuple[Moment, Page | None]
 """The moment before a read, and what it found."""
@@ -115,49 +113,26 @@ class PostgresFeed:
             reading.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
-    def pages(self, after: int, limit: int = 1000) -> AsyncIterator[Page]:
+    async def pages(self, after: int, limit: int = 1000) -> AsyncIterator[Page]:
         """See the port. While the store is away it waits and goes on where it was."""
-        return self._follow(after, limit, self.recent.page, self._read, lambda page: (page.last, len(page.events)))
-
-    def rows(self, after: int, limit: int = 1000) -> AsyncIterator[Sequence[StoredRow]]:
-        """The same as the rows that are stored."""
-        return self._follow(after, limit, self._recent_rows, self._read_rows, lambda rows: (rows[-1][0], len(rows)))
-
-    async def _follow(
-        self,
-        after: int,
-        limit: int,
-        recent: Callable[[int, int], T | None],
-        read: Callable[[int, int], Awaitable[tuple[Moment, T | None]]],
-        end: Callable[[T], tuple[int, int]],
-    ) -> AsyncIterator[T]:
-        """end: of a part of the log, its last position and how many events it holds."""
         pace, horizon = Pace(), Horizon(self.wakeup)
         while True:
-            part = recent(after, limit)
-            if part is None and not horizon.reached(after):
+            page = self.recent.page(after, limit)
+            if page is None and not horizon.reached(after):
                 try:
-                    began, part = await read(after, limit)
+                    began, page = await self._read(after, limit)
                 except StoreUnavailable as error:
                     logger.warning("a consumer at position %d waits for the store: %s", after, error)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                horizon.looked(began, at_end=part is None or end(part)[1] < limit)
-            if part is None:
+                horizon.looked(began, at_end=page is None or len(page.events) < limit)
+            if page is None:
                 await horizon.wait(after, self._poll)
                 continue
-            after, count = end(part)
-            yield part
-            if count < limit:
+            after = page.last
+            yield page
+            if len(page.events) < limit:
                 await pace.rest()
-
-    def _recent_rows(self, after: int, limit: int) -> Sequence[StoredRow] | None:
-        return self.recent.rows(after, limit) or None
-
-    async def _read_rows(self, after: int, limit: int) -> tuple[Moment, Sequence[StoredRow] | None]:
-        began = self.wakeup.moment
-        _, rows = await self.store.rows(after, limit)
-        return began, rows or None
 
     async def _read(self, after: int, limit: int) -> Found:
         """Read once for all consumers that are at the same place at this moment."""

@@ -19,7 +19,6 @@ Row = tuple[int, UUID, int, str, bytes]
 
 _FORM = struct.Struct(">q16sq32s")
 ENTRY_BYTES = _FORM.size
-_begun = sha256().copy
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -33,20 +32,13 @@ class Entry(msgspec.Struct, frozen=True):
 
 def digest(topic: str, state: bytes) -> bytes:
     """What stands for the content of an event. A topic holds no zero byte, so no two contents have one text."""
-    hashing = _begun()
-    hashing.update(topic.encode() + b"\0" + state)
-    return hashing.digest()
+    return sha256(topic.encode() + b"\0" + state).digest()
 
 
 def encode(row: Row) -> bytes:
-    """The 64 bytes of a row."""
-    return encoded((row,))
-
-
-def encoded(rows: Iterable[Row]) -> bytes:
-    """The entries of rows, one after the other. Every event passes through here."""
-    pack = _FORM.pack
-    return b"".join([pack(position, stream.bytes, version, digest(topic, state)) for position, stream, version, topic, state in rows])
+    """The 64 bytes of a row. Whoever keeps the tree has the database compute the same (projections.transparency.tables)."""
+    position, stream, version, topic, state = row
+    return _FORM.pack(position, stream.bytes, version, digest(topic, state))
 
 
 def decode(content: bytes) -> Entry:

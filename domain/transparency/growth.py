@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from domain.transparency import entry
-from domain.transparency.entry import ENTRY_BYTES, Row
+from domain.transparency.entry import ENTRY_BYTES
 from domain.transparency.merkle import Frontier, Node, leaf_hash, perfect_root
 
 BLOCK_LEVEL = 8
@@ -28,9 +28,8 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What one page of the log adds. added: its entries; replaced: the first index of the pieces that a whole block now stands for."""
+    """What one page of the log adds. replaced: the first index of the pieces that a whole block now stands for."""
 
-    added: bytes
     pieces: tuple[Piece, ...]
     nodes: tuple[Node, ...]
     replaced: tuple[int, ...]
@@ -57,31 +56,30 @@ class Growth:
             frontier.add(leaf_hash(each))
         return frontier.root()
 
-    def take(self, rows: Sequence[Row]) -> Change:
-        """Add rows in the order of the log."""
+    def take(self, added: bytes) -> Change:
+        """Add entries in the order of the log."""
         pieces: list[Piece] = []
         nodes: list[Node] = []
         replaced: list[int] = []
-        all_added = entry.encoded(rows)
         taken = 0
-        while taken < len(rows):
+        while taken < len(added):
             begun = self._open()
-            room = BLOCK - len(begun) // ENTRY_BYTES
-            part = rows[taken : taken + room]
-            added = all_added[taken * ENTRY_BYTES : (taken + len(part)) * ENTRY_BYTES]
-            if len(part) < room:
-                piece = Piece(self.size, part[0][0], added)
+            part = added[taken : taken + BLOCK * ENTRY_BYTES - len(begun)]
+            position = entry.decode(part[:ENTRY_BYTES]).position
+            if len(begun) + len(part) < BLOCK * ENTRY_BYTES:
+                piece = Piece(self.size, position, part)
                 self._pieces.append(piece)
             else:
-                piece = Piece(self._whole.size, self._pieces[0].position if self._pieces else part[0][0], begun + added)
+                piece = Piece(self._whole.size, self._pieces[0].position if self._pieces else position, begun + part)
                 replaced += [each.first for each in self._pieces]
                 self._pieces = []
                 over = perfect_root([leaf_hash(each) for each in entry.split(piece.entries)])
                 nodes += [node for node in self._whole.add(over, BLOCK_LEVEL) if node.level % LEVELS == 0]
             pieces.append(piece)
             taken += len(part)
-        self.position = rows[-1][0] if rows else self.position
-        return Change(all_added, tuple(pieces), tuple(nodes), tuple(replaced))
+        if added:
+            self.position = entry.decode(added[-ENTRY_BYTES:]).position
+        return Change(tuple(pieces), tuple(nodes), tuple(replaced))
 
     def _open(self) -> bytes:
         """The entries of the last block, which is not whole."""

@@ -80,7 +80,7 @@ async def tree(stack: AsyncExitStack, parts: Parts) -> None:
 
     growing = TreeProjector(
         connection,
-        await _rows_of(stack, parts),
+        (await _store_feed(stack, parts)).wakeup.after,
         CheckpointDirectory(settings.checkpoint_directory or settings.data / "audit"),
         key,
         is_signed,
@@ -90,8 +90,8 @@ async def tree(stack: AsyncExitStack, parts: Parts) -> None:
     parts.agents.keep("tree", growing.run)
 
 
-async def _rows_of(stack: AsyncExitStack, parts: Parts) -> "PostgresFeed":
-    """A feed that follows the store itself: the messenger does not carry the rows as they are stored, and is woken by it."""
+async def _store_feed(stack: AsyncExitStack, parts: Parts) -> "PostgresFeed":
+    """A feed that follows the store itself: the messenger cannot be woken by what it has not yet published."""
     from infra.feed import PostgresFeed
 
     if isinstance(parts.feed, PostgresFeed):
@@ -145,7 +145,7 @@ async def relay(stack: AsyncExitStack, parts: Parts, nats_url: str) -> None:
     from infra.bridge import Bridge
     from infra.relay import Relay
 
-    feed = await _rows_of(stack, parts)
+    feed = await _store_feed(stack, parts)
     for publisher in (Relay(feed, nats_url), Bridge(parts.store, feed, nats_url)):
         publisher.start()
         stack.push_async_callback(publisher.close)

@@ -9,8 +9,8 @@ signed before, as the place outside remembers it: an owner of the database who w
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 import psycopg
@@ -18,7 +18,7 @@ import psycopg
 from domain.ports import StoreUnavailable
 from domain.transparency import checkpoints
 from domain.transparency.checkpoints import Held, IsSigned, Refused, Signed
-from domain.transparency.entry import ENTRY_BYTES, Row
+from domain.transparency.entry import ENTRY_BYTES
 from domain.transparency.growth import Growth
 from domain.transparency.note import read_checkpoint, read_note, verifier_key
 from projections.projector import RETRY_SECONDS, STANDBY_SECONDS, Connect, while_connected
@@ -27,17 +27,17 @@ from projections.transparency import proofs, tables
 from projections.transparency.proofs import TreeDamaged
 
 PAGE_EVENTS = 1000
+PAUSE_SECONDS = 0.1
+LOOK_SECONDS = 2.0
+"""How often it looks without being told."""
 LAST_SECONDS_MAX = 5.0
 DAMAGED_RETRY_SECONDS = 60.0
 
 _log = logging.getLogger("ledgermill.tree")
 
 
-class Log(Protocol):
-    """The log as it is stored."""
-
-    def rows(self, after: int, limit: int = 1000) -> AsyncIterator[Sequence[Row]]:
-        """Every row with position > after, once and in order; waits at the end."""
+Grown = Callable[[int, float], Awaitable[None]]
+"""Returns when the log is known to be past a position, on any doubt, or after so many seconds."""
 
 
 class Key(Protocol):
@@ -65,13 +65,14 @@ class Outside(Protocol):
 class TreeProjector:
     """Runs until cancelled. Any number of processes may run the same one; one of them works.
 
-    key: gives what signs, when it is first needed. A checkpoint comes after `events_max` events or `seconds_max` seconds.
+    grown: tells of new events; key: gives what signs, when it is first needed. A checkpoint comes after `events_max` events or
+    `seconds_max` seconds.
     """
 
     def __init__(
         self,
         connect: Connect,
-        log: Log,
+        grown: Grown,
         outside: Outside,
         key: Callable[[], Key],
         is_signed: IsSigned,
@@ -80,7 +81,7 @@ class TreeProjector:
         seconds_max: float,
     ) -> None:
         self._connect = connect
-        self._source = log
+        self._grown = grown
         self._outside = outside
         self._key = key
         self._is_signed = is_signed
@@ -91,6 +92,7 @@ class TreeProjector:
         self._agreed = False
         self._pending: list[bytes] = []
         self._told = ""
+        self._origin = ""
         self._loaded: Key | None = None
 
     async def run(self) -> None:
@@ -116,51 +118,55 @@ class TreeProjector:
                 await asyncio.sleep(STANDBY_SECONDS)
             self._growth = await proofs.grown(connection)
             self._signed, self._agreed, self._pending = 0, False, []
-            await self._name(connection)
+            self._origin = await self._name(connection)
             await while_connected(connection, self._follow(connection))
         finally:
             await connection.close()
 
-    async def _name(self, connection: Connection) -> None:
-        """A tree that grows anew has the name that it was signed under before."""
+    async def _name(self, connection: Connection) -> str:
+        """The name of the log. A tree that grows anew has the one that it was signed under before."""
         if self._growth.size == 0:
             with suppress(OSError, ValueError):
                 note = (await asyncio.to_thread(self._outside.held)).note
                 if note is not None:
                     await tables.rename(connection, read_checkpoint(read_note(note).text).origin)
+        return await tables.origin(connection)
 
     async def _follow(self, connection: Connection) -> None:
-        """Add page after page; sign when there is something to sign and it is time."""
-        due = time.monotonic() + self._seconds_max
-        async with aclosing(self._source.rows(self._growth.position, PAGE_EVENTS)) as pages:  # type: ignore[type-var]  # feeds are generators
-            coming = asyncio.ensure_future(anext(pages))
-            try:
-                while True:
-                    unsigned = self._growth.size - self._signed
-                    await asyncio.wait({coming}, timeout=max(0.0, due - time.monotonic()) if unsigned else None)
-                    if coming.done():
-                        rows = coming.result()
-                        coming = asyncio.ensure_future(anext(pages))
-                        due = due if unsigned else time.monotonic() + self._seconds_max
-                        await self._grow(connection, rows)
-                    if self._growth.size - self._signed >= self._events_max or (unsigned and time.monotonic() >= due):
-                        due = time.monotonic() + self._seconds_max
-                        await _whole(self._checkpoint(connection))
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
-                if self._growth.size > self._signed:
-                    with suppress(Exception):  # the next process signs what this one could not
-                        await asyncio.wait_for(self._checkpoint(connection), LAST_SECONDS_MAX)
+        """Add what is new a few times a second; sign when there is something to sign and it is time.
 
-    async def _grow(self, connection: Connection, rows: Sequence[Row]) -> None:
-        change = self._growth.take(rows)
+        Nobody waits for the tree, and a commit of its own for each one of the log would cost as much as the log.
+        """
+        due = time.monotonic() + self._seconds_max
+        try:
+            while True:
+                unsigned = self._growth.size - self._signed
+                await self._grown(self._growth.position, min(LOOK_SECONDS, due - time.monotonic()) if unsigned else LOOK_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
+                due = due if unsigned else time.monotonic() + self._seconds_max
+                while await self._grow(connection):
+                    if self._growth.size - self._signed >= self._events_max:
+                        await _whole(self._checkpoint(connection))
+                if self._growth.size - self._signed >= self._events_max or (unsigned and time.monotonic() >= due):
+                    await _whole(self._checkpoint(connection))
+        finally:
+            if self._growth.size > self._signed:
+                with suppress(Exception):  # the next process signs what this one could not
+                    await asyncio.wait_for(self._checkpoint(connection), LAST_SECONDS_MAX)
+
+    async def _grow(self, connection: Connection) -> bool:
+        """Add a page; whether there may be another one."""
+        added = await tables.new_entries(connection, self._growth.position, PAGE_EVENTS)
+        if not added:
+            return False
+        change = self._growth.take(added)
         try:
             await tables.grow(connection, change)
         except BaseException:
             self._signed = self._growth.size  # memory is ahead of the tables: nothing may be signed before it is read again
             raise
-        self._pending.append(change.added)
+        self._pending.append(added)
+        return len(added) == PAGE_EVENTS * ENTRY_BYTES
 
     async def _checkpoint(self, connection: Connection) -> None:
         """Sign the tree as it is, unless it is not what was signed before; then say so, and look again next time."""
@@ -179,8 +185,7 @@ class TreeProjector:
     async def _sign(self, connection: Connection, pending: bytes) -> None:
         growth = self._growth
         size, position, root = growth.size, growth.position, growth.root()
-        origin = await tables.origin(connection)
-        key = await self._signer()
+        origin, key = self._origin, await self._signer()
         published = verifier_key(origin, key.public)
         begin = self._signed
         if not self._agreed:

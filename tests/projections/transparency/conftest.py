@@ -38,7 +38,7 @@ class Kept(msgspec.Struct):
         feed = await PostgresFeed.open(store)
         projector = TreeProjector(
             lambda: connect(self.url, "tree"),
-            feed,
+            feed.wakeup.after,
             self.outside,
             lambda: self.key,
             is_signed,
@@ -66,6 +66,12 @@ class Kept(msgspec.Struct):
                     await asyncio.sleep(0.01)  # the projector tells nobody how far it is
         finally:
             await connection.close()
+
+    async def signed(self) -> None:
+        """Wait until there is a checkpoint outside."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not self.outside.notes():
+                await asyncio.sleep(0.01)  # see above
 
     async def connection(self) -> Connection:
         return await connect(self.url, "test")

@@ -93,7 +93,7 @@ class Intruder:
         await self.sql("delete from transparency.nodes")
         rows = await rows_of(self.connection)
         if rows:
-            await tables.grow(self.connection, Growth().take(rows))
+            await tables.grow(self.connection, Growth().take(b"".join(map(entry.encode, rows))))
 
 
 async def campaign(kept: Kept, mutations: int) -> None:
