@@ -55,7 +55,7 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "HeartbeatRecorded": (job.HeartbeatRecorded, 1),
     "LeaseExtended": (job.LeaseExtended, 1),
     "StepStarted": (job.StepStarted, 2),
-    "StepCompleted": (job.StepCompleted, 2),
+    "StepCompleted": (job.StepCompleted, 3),
     "LogSegmentStored": (job.LogSegmentStored, 2),
     "JobCancellationRequested": (job.JobCancellationRequested, 1),
     "StaleWriteRejected": (job.StaleWriteRejected, 1),
@@ -102,6 +102,7 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("JobCreated", 2): lambda data: data,  # without the steps' limits, which came later and may be absent
     ("StepStarted", 1): lambda data: data,  # deadline came later and may be absent
     ("StepCompleted", 1): lambda data: data,  # the same
+    ("StepCompleted", 2): lambda data: data,  # subjects came later and may be absent
     ("NodeCalled", 1): lambda data: data,  # the groups of its calls came later and may be absent
     ("LogSegmentStored", 1): lambda data: data,  # text_bytes came later and may be absent
     ("FollowersFixed", 1): lambda data: data,  # ref and sha came later and may be absent

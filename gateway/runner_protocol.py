@@ -350,4 +350,5 @@ def transition(step: wire.StepStart | wire.StepEnd) -> c.StepTransition:
         ended_at=step.ended_at,
         outputs=step.outputs,
         message=step.message,
+        subjects=step.subjects,
     )

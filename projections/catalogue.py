@@ -1,5 +1,6 @@
 """All views by name. One projector carries them all; each can be rebuilt alone."""
 
+from projections.attested import ATTESTED
 from projections.audit import AUDIT
 from projections.deadlines import DEADLINES
 from projections.deliveries import DELIVERIES
@@ -14,7 +15,8 @@ from projections.table import View
 from projections.tokens import TOKENS
 
 VIEWS: dict[str, View] = {
-    view.name: view for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES, SCHEDULES)
+    view.name: view
+    for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES, SCHEDULES, ATTESTED)
 }
 
 SHOWING = (STATUS.name, QUEUE.name, DEADLINES.name)

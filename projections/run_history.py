@@ -8,7 +8,11 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.envelope import Recorded
+from domain.job.events import HeartbeatRecorded, JobAcquired
 from domain.run.events import NodeExpanded, NodeFailed, NodeSkipped, RunCompleted, RunRerunRequested
+
+EVERYTHING = 2**63 - 1
+"""A position behind the end of every log."""
 
 
 class Log(Protocol):
@@ -37,6 +41,18 @@ async def run_history(store: Log, run: UUID, through: int, besides: Sequence[typ
         found.extend(await store.load_streams(list(jobs), through, besides))
         found.sort(key=lambda event: event.position)
     return found
+
+
+async def with_runners(store: Log, events: Sequence[Recorded], through: int) -> list[Recorded]:
+    """A run's events with those of the runners that held a job of it."""
+    runners = dict.fromkeys(event.data.runner for event in events if isinstance(event.data, JobAcquired))
+    beside = await store.load_streams(list(runners), through) if runners else ()
+    return sorted([*events, *beside], key=lambda event: event.position)
+
+
+async def provenance_history(store: Log, run: UUID, through: int) -> list[Recorded]:
+    """What provenance is made of: a run's events without its heartbeats, and how its runners came to be known."""
+    return await with_runners(store, await run_history(store, run, through, (HeartbeatRecorded,)), through)
 
 
 def is_complete(events: list[Recorded], run: UUID, *, before: bool = False) -> bool:

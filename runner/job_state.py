@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from domain.job.events import Subject
 from domain.workflow.model import Step
 from runner import environment, wire
 from runner.evaluation import Contexts
@@ -26,7 +27,7 @@ DEBUG_NAMES = ("ACTIONS_STEP_DEBUG", "RUNNER_DEBUG")
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a step ended. outcome: before continue-on-error. inputs: what it ran, as data for its effect key.
 
-    outputs, env, paths: what it leaves for later steps, by its output and its GITHUB_* files.
+    outputs, env, paths: what it leaves for later steps, by its output and its GITHUB_* files. subjects: what it attests.
     """
 
     outcome: str
@@ -36,6 +37,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     message: str = ""
     inputs: dict[str, Any] = {}
+    subjects: tuple[Subject, ...] = ()
 
 
 class JobState:
@@ -62,6 +64,7 @@ class JobState:
         self.debug = any(str(message.secrets.get(name) or message.vars.get(name)).lower() in ("1", "true") for name in DEBUG_NAMES)
         self.readers: list[PipeReader] = []
         self.paths: list[str] = []
+        self.attested: list[Subject] = []
         self.inherited = environment.inherited(os.environ)
         self.inherited.setdefault("HOME", str(Path.home()))
         event_file = space.temp / "_github_workflow" / "event.json"
@@ -121,8 +124,7 @@ class JobState:
         github = self.github | dict(files) | {"action": step.id}
         found = self.inherited | {"CI": "true"} | dict(env)
         found |= environment.github_variables(github) | environment.runner_variables(self.runner)
-        if self.paths:
-            found["PATH"] = os.pathsep.join([*self.paths, found.get("PATH", os.defpath)])
+        found["PATH"] = os.pathsep.join([*self.paths, found.get("PATH", os.defpath), str(self.space.programs)])
         return found
 
     def log(self, step: int, text: str) -> None:

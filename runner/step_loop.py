@@ -146,6 +146,7 @@ class StepLoop:
                 ended_at=job.now(),
                 outputs={name: sha256(value) for name, value in result.outputs.items()},
                 message=result.message,
+                subjects=result.subjects,
             )
         )
         return conclusion

@@ -11,8 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from domain.job.events import Subject
 from domain.workflow.model import Step
-from runner import file_commands, scripts
+from runner import attest, file_commands, scripts
 from runner.actions import checkout
 from runner.evaluation import EvaluationError
 from runner.executors.port import CannotStart, Command
@@ -24,7 +27,9 @@ from runner.stopping import Stopped, supervise
 
 QUIET_SECONDS = 0.1
 LATE_SECONDS = 5.0
-FILES = ("env", "output", "path", "state", "step_summary")
+FILES = ("artifacts", "artifacts_list", "env", "output", "path", "state", "step_summary")
+READ_ONLY = "artifacts_list"
+"""What a step may read and not write: the names of what the job attests so far."""
 
 
 def title(job: JobState, step: Step) -> str:
@@ -50,6 +55,8 @@ class Running:
         self.limit_seconds: float | None = None
         self.inputs: dict[str, Any] = {}
         self.files: dict[str, Path] = {}
+        self.named: list[attest.Named] = []
+        self.subjects: tuple[Subject, ...] = ()
         self.output = StepOutput(job.masker, lambda stream, *texts: job.spool.append(step.index, stream, *texts), self.variables, job.debug)
 
     def prepare(self) -> None:
@@ -89,6 +96,7 @@ class Running:
             paths=tuple(output.paths),
             inputs=self.inputs,
             message=message,
+            subjects=self.subjects,
         )
 
 
@@ -103,7 +111,8 @@ async def run_step(job: JobState, step: Step) -> StepResult:
         failure = job.masker.mask(str(error))
         running.output.complain(failure)
     finally:
-        read_files(running.files, running.output)
+        read_files(running)
+    await attest_files(running)
     return running.result(code, stopped) if failure is None else running.ended("failure", None, failure)
 
 
@@ -226,22 +235,41 @@ def make_files(job: JobState, step: Step) -> dict[str, Path]:
     files = {name: job.space.commands / f"{name}_{step.index}" for name in FILES}
     for path in files.values():
         path.touch(mode=0o600)
+    if job.attested:
+        files[READ_ONLY].write_text("".join(f"{each.name}\n" for each in job.attested))
     return files
 
 
-def read_files(files: Mapping[str, Path], output: StepOutput) -> None:
+def read_files(running: Running) -> None:
     """Take in what the step wrote, also when it failed; the files are gone afterwards."""
-    for name, path in files.items():
+    for name, path in running.files.items():
         try:
-            take(name, path, output)
-        except (file_commands.FileCommandError, OSError) as error:
-            output.complain(f"Unable to process file command '{name}' successfully. {error}")
+            take(name, path, running)
+        except (file_commands.FileCommandError, attest.AttestError, OSError) as error:
+            running.output.complain(f"Unable to process file command '{name}' successfully. {error}")
         path.unlink(missing_ok=True)
 
 
-def take(name: str, path: Path, output: StepOutput) -> None:
+async def attest_files(running: Running) -> None:
+    """Take the digests of what the step attests; what cannot be read fails the step, since nobody would look for it later."""
+    if not running.named:
+        return
+    job = running.job
+    try:
+        named = [replace(each, name=job.masker.mask(each.name)) for each in running.named]
+        running.subjects = await attest.subjects(named, len(job.attested))
+    except attest.AttestError as error:
+        running.output.complain(f"Unable to attest what GITHUB_ARTIFACTS names. {job.masker.mask(str(error))}")
+        return
+    job.attested += running.subjects
+    for each in running.subjects:
+        job.log(running.step.index, f"Attested {each.name} sha256:{each.sha256}")
+
+
+def take(name: str, path: Path, running: Running) -> None:
     """Take in one file."""
-    if not path.is_file():
+    output = running.output
+    if name == READ_ONLY or not path.is_file():
         return
     size = path.stat().st_size
     if name == "step_summary":
@@ -250,12 +278,15 @@ def take(name: str, path: Path, output: StepOutput) -> None:
         elif size > 0:
             output.emit("system", f"##[debug]$GITHUB_STEP_SUMMARY holds {size} bytes; this version keeps no summaries.")
         return
-    if size > file_commands.FILE_BYTES_MAX:
-        raise file_commands.FileCommandError(f"It holds {size} bytes, and at most {file_commands.FILE_BYTES_MAX} are read.")
+    limit = attest.ARTIFACTS_BYTES_MAX if name == "artifacts" else file_commands.FILE_BYTES_MAX
+    if size > limit:
+        raise file_commands.FileCommandError(f"It holds {size} bytes, and at most {limit} are read.")
     if size == 0:
         return
     text = file_commands.decode(path.read_bytes())
     match name:
+        case "artifacts":
+            running.named = attest.read_lines(text, running.job.space.checkout)
         case "env":
             values, refused = file_commands.parse_environment(text)
             output.env |= values

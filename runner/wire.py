@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.job.events import Subject
 from domain.workflow.model import Defaults, Job
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -198,6 +199,7 @@ class StepEnd(Wire, frozen=True, kw_only=True, tag="completed", tag_field="kind"
     ended_at: Instant
     outputs: dict[str, str] = {}
     message: str = ""
+    subjects: tuple[Subject, ...] = ()
 
 
 class Steps(Fence, frozen=True, kw_only=True):

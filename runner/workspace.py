@@ -5,7 +5,7 @@
     WORK/spool/                what a server that is away has not heard yet; see runner.spool
     WORK/jobs/JOB/             everything of one job:
         REPO/REPO              GITHUB_WORKSPACE, as GitHub lays it out
-        _temp                  RUNNER_TEMP, with the scripts, file commands and the event file in it
+        _temp                  RUNNER_TEMP, with the scripts, file commands and the event file in it; `_bin` is last in PATH
     WORK/_tool                 RUNNER_TOOL_CACHE, kept
 
 The path depends on the job and not on the attempt, so that what a step sees is the same in every attempt. It must never
@@ -15,6 +15,7 @@ follow a link out of the job's folder while removing it.
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +31,7 @@ class Workspace(msgspec.Struct, frozen=True):
     temp: Path
     scripts: Path
     commands: Path
+    programs: Path
     tools: Path
 
 
@@ -46,11 +48,15 @@ def make(work: Path, job: UUID, repository: str) -> Workspace:
         temp=root / "_temp",
         scripts=root / "_temp" / "_scripts",
         commands=root / "_temp" / "_runner_file_commands",
+        programs=root / "_temp" / "_bin",
         tools=work / "_tool",
     )
     work.mkdir(parents=True, exist_ok=True)
-    for folder in (space.checkout, space.scripts, space.commands, space.tools):
+    for folder in (space.checkout, space.scripts, space.commands, space.programs, space.tools):
         folder.mkdir(parents=True, exist_ok=True)
+    own = Path(sys.executable).with_name("ledgermill")
+    if own.exists():
+        (space.programs / "ledgermill").symlink_to(own)
     return space
 
 

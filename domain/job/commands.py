@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.job.events import JobCreated, Trace
+from domain.job.events import JobCreated, Subject, Trace
 
 
 class JobCommand(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -84,6 +84,7 @@ class StepTransition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ended_at: datetime | None = None
     outputs: dict[str, str] = {}
     message: str = ""
+    subjects: tuple[Subject, ...] = ()
 
 
 class ReportSteps(FencedCommand, frozen=True):

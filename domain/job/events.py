@@ -126,11 +126,19 @@ class StepStarted(JobEvent, frozen=True):
     deadline: datetime | None = None
 
 
+class Subject(msgspec.Struct, frozen=True, gc=False):
+    """A file that a step attests as its outcome. name: its path in the workspace, or an image's name; sha256: of its bytes."""
+
+    name: str
+    sha256: str
+
+
 class StepCompleted(JobEvent, frozen=True):
     """A step ended. outcome: before continue-on-error; conclusion: after it.
 
     outcome and conclusion: "success", "failure", "cancelled" or "skipped". outputs: name to sha256 of the value.
     effect: the effect key, the same in every attempt whose inputs are the same. deadline: the one that it met, see StepStarted.
+    subjects: the files that it attests, as its runner read them.
     """
 
     attempt: int
@@ -145,6 +153,7 @@ class StepCompleted(JobEvent, frozen=True):
     outputs: dict[str, str] = {}
     message: str = ""
     deadline: datetime | None = None
+    subjects: tuple[Subject, ...] = ()
 
 
 class LogSegmentStored(JobEvent, frozen=True):

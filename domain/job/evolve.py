@@ -87,7 +87,11 @@ def _step_completed(state: Running, event: e.StepCompleted, _at: datetime) -> Ru
     left = dict(state.open_steps)
     left.pop(event.index, None)
     return replace(
-        state, open_steps=left, done_steps={**state.done_steps, event.index: event.conclusion}, transitions=state.transitions + 1
+        state,
+        open_steps=left,
+        done_steps={**state.done_steps, event.index: event.conclusion},
+        transitions=state.transitions + 1,
+        subjects=state.subjects + len(event.subjects),
     )
 
 

@@ -84,7 +84,7 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     """A runner executes it.
 
     open_steps: those that began and did not end, by index, each with its deadline; done_steps: conclusion by index;
-    transitions: how many were applied; segments: log segments stored.
+    transitions: how many were applied; segments: log segments stored; subjects: how many files its steps attest.
     """
 
     life: Life
@@ -95,6 +95,7 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     done_steps: dict[int, str] = {}
     transitions: int = 0
     segments: int = 0
+    subjects: int = 0
     cancel: CancelOrder | None = None
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from domain.job import commands as c
 from domain.job import events as e
+from domain.job import subjects
 from domain.job.state import Acquired, Running, name
 from domain.refusals import REPEAT, Decision, Refusal
 from domain.workflow.step_order import BACKGROUND_MAX
@@ -36,11 +37,11 @@ def report_steps(state: Acquired | Running, command: c.ReportSteps, now: datetim
     fresh = command.transitions[known:]
     if not fresh:
         return REPEAT
-    open_steps, done = dict(state.open_steps), dict(state.done_steps)
+    open_steps, done, attested = dict(state.open_steps), dict(state.done_steps), state.subjects
     planned = state.life.spec.steps
     events: list[e.JobEvent] = []
     for transition in fresh:
-        fault = _fault(transition, open_steps, done, planned)
+        fault = _fault(transition, open_steps, done, planned) or subjects.fault(transition.subjects, attested)
         if fault:
             return Refusal("bad_step_transition", f"step {transition.index}: {fault}", state=name(state))
         index = transition.index
@@ -50,6 +51,7 @@ def report_steps(state: Acquired | Running, command: c.ReportSteps, now: datetim
         else:
             events.append(_completed(transition, command, open_steps.pop(index, None)))
             done[index] = transition.conclusion or transition.outcome
+            attested += len(transition.subjects)
     return Decision(tuple(events))
 
 
@@ -112,4 +114,5 @@ def _completed(transition: c.StepTransition, command: c.ReportSteps, deadline: d
         outputs=transition.outputs,
         message=transition.message,
         deadline=deadline,
+        subjects=transition.subjects,
     )

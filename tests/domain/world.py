@@ -21,7 +21,7 @@ from domain.delivery import AnswerDelivery, DeferDelivery, IgnoreDelivery, Recei
 from domain.envelope import Recorded
 from domain.invariants import Breach, check
 from domain.job import commands as c
-from domain.job.events import JobCreated
+from domain.job.events import JobCreated, Subject
 from domain.job.state import Acquired, Done, Running, name
 from domain.registration import CreateRegistration, UseRegistration
 from domain.run import commands as r
@@ -410,7 +410,8 @@ class World:
             at = self.clock.now()
             outcome = self.pick(("success",) * 6 + ("failure", "skipped"))
             index = done + (self.draw(15) == 0)
-            both = (c.StepTransition(index, at), c.StepTransition(index, at, outcome, outcome, 0, ended_at=at))
+            made = (Subject(f"dist/{index}.tar", f"{index:064x}"),) if outcome == "success" else ()
+            both = (c.StepTransition(index, at), c.StepTransition(index, at, outcome, outcome, 0, ended_at=at, subjects=made))
             self.send(c.ReportSteps(*fence, seq, both if self.draw(2) else both[:1]))
             return
         bad = isinstance(state, Running) and "failure" in state.done_steps.values()
