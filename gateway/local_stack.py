@@ -104,7 +104,10 @@ async def running(
         local.start()
         servers_seconds = time.monotonic() - began
         places = wiring.Places(
-            settings.database_url or embedded.database_url, settings.nats_url or embedded.nats_url, settings.public_url or url
+            settings.database_url or embedded.database_url,
+            settings.nats_url or embedded.nats_url,
+            settings.public_url or url,
+            own_signer=True,
         )
         system = await stack.enter_async_context(wiring.system(settings, places))
         give_up(embedded, system.agents.give_up)
@@ -169,7 +172,8 @@ async def serving(
             scheme = "https" if settings.tls_cert else "http"
             url = settings.public_url or f"{scheme}://{settings.host}:{bound.getsockname()[1]}"
         assert settings.database_url is not None, "the caller checked it"  # noqa: S101 - a fact
-        places = wiring.Places(settings.database_url, settings.nats_url, url or "")
+        own_signer = set(roles) == set(wiring.ROLES)
+        places = wiring.Places(settings.database_url, settings.nats_url, url or "", own_signer)
         system = await stack.enter_async_context(wiring.system(settings, places, roles))
         if bound is not None and system.app is not None:
             from gateway.serving import Listening

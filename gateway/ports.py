@@ -10,6 +10,7 @@ from commands.handle import Origin
 from domain.job.commands import Segment, StoreLogSegments
 from domain.job.events import LogSegmentStored
 from domain.log_records import Extent
+from domain.provenance.asking import Answer, Question
 from domain.repository import RepositoryRegistered
 
 
@@ -49,6 +50,13 @@ class Sightings(Protocol):
 
     async def elsewhere(self, runners: Collection[UUID], seconds: float) -> set[UUID]:
         """Those of these that another gateway has seen within so many seconds."""
+
+
+class Signing(Protocol):
+    """The signer; see infra.signer."""
+
+    async def ask(self, question: Question) -> Answer:
+        """Its answer. Raises SignerAbsent."""
 
 
 class RepositorySecrets(Protocol):

@@ -90,6 +90,11 @@ class PostgresEventStore:
         await appender.open()
         return cls(database_url, shard, appender)
 
+    async def connect(self) -> None:
+        """Open the connections for reading now instead of at their first use. Raises StoreUnavailable."""
+        for reader in (self._streams, self._stories, self._log):
+            await reader.fetch(CLOCK)
+
     async def close(self) -> None:
         """Commit what waits, then disconnect."""
         await self._appender.close()

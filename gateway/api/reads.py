@@ -17,6 +17,7 @@ from domain.access import Least, may
 from domain.ports import Blobs, EventStore, Feed
 from domain.transparency.entry import Row
 from gateway.auth import Identity
+from gateway.ports import Signing
 from gateway.problems import problem
 from gateway.tenant_log import TenantLog
 from projections import parking, positions
@@ -73,13 +74,16 @@ class Reading:
     A route asks for `Mine`, which is limited to its caller's tenant, and never for this.
     """
 
-    def __init__(self, connections: Connections, store: EventStore, feed: Feed, *, rows: Rows, blobs: Blobs, public_url: str) -> None:
+    def __init__(
+        self, connections: Connections, store: EventStore, feed: Feed, *, rows: Rows, blobs: Blobs, public_url: str, signing: Signing
+    ) -> None:
         self.connections = connections
         self.store = store
         self.rows = rows
         self.feed = feed
         self.blobs = blobs
         self.public_url = public_url.rstrip("/")
+        self.signing = signing
 
 
 class Reads:

@@ -7,6 +7,7 @@ from gateway.api.events import event_routes
 from gateway.api.fleet import fleet_routes
 from gateway.api.jobs import job_routes
 from gateway.api.overview import overview_routes, record_routes
+from gateway.api.provenance import provenance_routes
 from gateway.api.replay import replay_routes
 from gateway.api.runs import run_routes
 from gateway.api.tokens import token_routes
@@ -20,6 +21,7 @@ def read_routers() -> tuple[APIRouter, ...]:
         run_routes(),
         replay_routes(),
         why_routes(),
+        provenance_routes(),
         job_routes(),
         event_routes(),
         overview_routes(),

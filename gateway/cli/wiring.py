@@ -86,3 +86,36 @@ def is_signed(public: str, signature: bytes, content: bytes) -> bool:
     from infra import signatures
 
     return signatures.is_signed(public, signature, content)
+
+
+def signed_by(public: bytes, signature: bytes, content: bytes) -> bool:
+    """Whether the owner of an Ed25519 key (32 bytes) has signed this."""
+    from infra import signatures
+
+    return signatures.is_signed(public.hex(), signature, content)
+
+
+def public_keys(file: Path) -> list[bytes]:
+    """The Ed25519 keys of a file that holds one PEM after the other."""
+    from infra.signing import SigningKeyError, read_public_pem
+
+    end = "-----END PUBLIC KEY-----"
+    parts = file.read_text(errors="replace").split(end)
+    try:
+        found = [read_public_pem(part.strip() + f"\n{end}\n") for part in parts[:-1]]
+    except SigningKeyError as error:
+        raise CliError("CLI011", f"{file} cannot be used as a key", because=str(error), help="ledgermill attest keys prints one") from error
+    if not found:
+        raise CliError("CLI011", f"{file} holds no public key in PEM", help="ledgermill attest keys prints one")
+    return found
+
+
+def rotate_signing_key(data: Path) -> str:
+    """A new key of provenance in a data directory; its id."""
+    from gateway.wiring.signer import rotate
+    from infra.signing import SigningKeyError
+
+    try:
+        return rotate(data)
+    except (OSError, SigningKeyError) as error:
+        raise CliError("ATT008", f"no key can be made in {data}", because=str(error)) from error

@@ -8,6 +8,7 @@ from gateway.wiring.embedded import embedded_error, embedded_versions, load, loc
 from gateway.wiring.gateway import tls
 from gateway.wiring.parts import Places
 from gateway.wiring.process import ROLES, Role, System, collect_rarely, system
+from gateway.wiring.signer import rotate, signer
 
 __all__ = [
     "ROLES",
@@ -19,6 +20,8 @@ __all__ = [
     "embedded_versions",
     "load",
     "local_runners",
+    "rotate",
+    "signer",
     "start_embedded",
     "system",
     "tls",

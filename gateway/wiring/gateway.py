@@ -142,6 +142,7 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
     from gateway.http import Table
     from gateway.job_tokens import job_tokens
     from gateway.rest import rest
+    from gateway.wiring.signer import signing
     from infra.git_server import GitServer
 
     data = parts.settings.data
@@ -152,6 +153,7 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
         rows=parts.store.rows,
         blobs=parts.blobs,
         public_url=parts.places.public_url,
+        signing=signing(parts),
     )
     assertions = Assertions(parts.handler, parts.clock, is_signed)
     authentication = Authentication(ensure_tokens(data), parts.handler, parts.clock, assertions, job_tokens(data))

@@ -23,11 +23,15 @@ runner is told of it (a refusal) and does not take it for a broken network (sile
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Where this process works. nats_url: None where there is no NATS; public_url: for links and runners."""
+    """Where this process works. nats_url: None where there is no NATS; public_url: for links and runners.
+
+    own_signer: whether this process starts the signer itself, when it is first asked for something signed.
+    """
 
     database_url: str
     nats_url: str | None
     public_url: str
+    own_signer: bool = False
 
 
 class Parts(msgspec.Struct, frozen=True):
