@@ -52,6 +52,8 @@ LARGE = "".join(
 STEPS = 5
 SIDE_BY_SIDE = 50
 """Runs that are in progress at once."""
+BETWEEN = 5
+"""So many events of others lie between two of the run that lies among them."""
 EVENTS_READ = 100_000
 
 
@@ -98,10 +100,10 @@ def _copy(template: list[StoredRow]) -> list[Row]:
     return [(new[row[1]], row[2], row[3], state) for row, state in zip(template, states.split(b"\n"), strict=True)]
 
 
-def pour(url: str, template: Sequence[StoredRow], events: int, beside: Sequence[StoredRow]) -> list[UUID]:
-    """Write some `events` events of copies of one run into the store by COPY, with another run among them; the copies' ids.
+def pour(url: str, template: Sequence[StoredRow], events: int, beside: Sequence[StoredRow] = ()) -> list[UUID]:
+    """Write some `events` events of copies of one run into the store by COPY; the copies' ids. beside: a run that lies among them.
 
-    What the server's feed does after an append is done here too: it is told, and it sees them in one piece.
+    Whoever follows the log is told as by an append, and sees all in one piece.
     """
     among = iter(_own(beside))
     runs: list[UUID] = []
@@ -114,7 +116,7 @@ def pour(url: str, template: Sequence[StoredRow], events: int, beside: Sequence[
             copy.set_types(["uuid", "int8", "text", "bytea", "int8"])
             for batch in _batches(_own(template), events):
                 runs += [stream for stream, _, topic, _ in batch if topic.startswith("RunTriggered.")]
-                for turn in (batch[at : at + SIDE_BY_SIDE] for at in range(0, len(batch), SIDE_BY_SIDE)):
+                for turn in (batch[at : at + BETWEEN] for at in range(0, len(batch), BETWEEN)):
                     piece = next(among, None)
                     for row in turn if piece is None else [*turn, piece[1:]]:
                         position += 1
