@@ -163,16 +163,20 @@ async def test_a_crowd_costs_little_and_harms_nobody(
     before = memory_mb()
     beats: list[float] = []
     async with asyncio.timeout(300), contextlib.AsyncExitStack() as stack:
+        heart = asyncio.create_task(beating(runner, job, beats))
         clients, silent = [], []
-        for number in range(waiting):
+
+        async def join(number: int) -> None:
             topics = f"run:{quiet},runs" if number % 2 else f"run:{quiet}"
             client = await stack.enter_async_context(connected(gateway, f"/api/v1/stream?topics={topics}"))
             assert await asyncio.get_running_loop().sock_recv(client, 15) == b"HTTP/1.1 200 OK"
             clients.append(client)
+
+        for first in range(0, waiting, 100):
+            await asyncio.gather(*(join(number) for number in range(first, first + 100)))
         for number in range(deaf):
             path = f"/api/v1/jobs/{job.job}/logs/stream" if number % 2 else f"/api/v1/stream?topics=job:{job.job}:logs,events&after=,0"
             silent.append(await stack.enter_async_context(connected(gateway, path, window_bytes=4096)))
-        heart = asyncio.create_task(beating(runner, job, beats))
         reader = asyncio.create_task(read_log(gateway, job))
         await printed(runner, job, beside=heart)
         assert await reader == EVERY
