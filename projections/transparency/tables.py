@@ -72,7 +72,10 @@ class Key(msgspec.Struct, frozen=True):
 
 async def prepare(connection: Connection) -> None:
     """Make the tables where they are not there yet, and give the log its name. Safe to call from many processes."""
-    cursor = await connection.execute("SELECT to_regclass('transparency.keys') IS NOT NULL")
+    # Not to_regclass: it would leave in this session's cache that there is no such schema, and CREATE SCHEMA believes that,
+    # although the process that held the lock before has made it.
+    there = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'transparency' AND tablename = 'keys')"
+    cursor = await connection.execute(there)
     found = await cursor.fetchone()
     if found and found[0]:
         return
