@@ -16,6 +16,7 @@ from uuid import UUID
 
 from domain.envelope import Recorded
 from domain.ports import Page
+from domain.run.events import RunEvent
 
 BUFFER_EVENTS_MAX = 500
 TURN_SECONDS, ROUND_SECONDS_MAX = 0.00025, 0.5
@@ -91,6 +92,11 @@ class Crowd:
             self.wake()
 
 
+def runs_of(tenant: str) -> str:
+    """What to follow of a tenant's runs: their own streams, without all that their jobs say. No tenant has such a name."""
+    return f"runs of {tenant}"
+
+
 class Hub:
     """One event loop's followers, by what they follow: the id of a run, job or token, or all of a tenant by its name.
 
@@ -122,7 +128,10 @@ class Hub:
             return
         woken: dict[UUID | str | None, Crowd] = {}
         for event in page.events:
-            for key in {event.stream, event.meta.correlation, event.meta.tenant}:
+            keys = {event.stream, event.meta.correlation, event.meta.tenant}
+            if isinstance(event.data, RunEvent):
+                keys.add(runs_of(event.meta.tenant))
+            for key in keys:
                 crowd = self._crowds.get(key)
                 if crowd is not None:
                     woken[key] = crowd

@@ -16,7 +16,7 @@ from domain.token import TokenRevoked
 from gateway.auth import Identity
 from gateway.batches import Batch, EventBatches, batch
 from gateway.http import DIGITS_MAX, ID_LENGTH, Parameter, Request, Route, Send, Stream
-from gateway.hub import Follower, Hub
+from gateway.hub import Follower, Hub, runs_of
 from gateway.log_pages import LogPages
 from gateway.ports import Logs
 from gateway.problems import ProblemError, problem
@@ -149,7 +149,8 @@ class Streams:
         if kind == "run":
             run = UUID(identity)
             return RunTopic(run, RunEvents(run, log, self._hub, followed(run), after or 0), self._batches)
-        return TenantTopic(tenant, log, followed(tenant), after, self._batches, runs=kind == "runs")
+        follower = followed(runs_of(tenant) if kind == "runs" else tenant)
+        return TenantTopic(tenant, log, follower, after, self._batches, runs=kind == "runs")
 
 
 def joined(name: str, topic: Topic, topics: Sequence[Topic], page: Batch) -> Batch:

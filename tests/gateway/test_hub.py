@@ -4,7 +4,7 @@ import asyncio
 from contextlib import ExitStack
 
 from domain.ports import Page
-from gateway.hub import WOKEN_AT_ONCE, Hub
+from gateway.hub import WOKEN_AT_ONCE, Hub, runs_of
 from tests.fakes import MemoryEventStore
 from tests.samples import stream, write
 
@@ -28,3 +28,16 @@ async def test_a_crowd_is_woken_a_few_at_a_time_and_nobody_is_left_out() -> None
             for each in news:
                 await each.wait()
         assert [follower.take() for follower in followers] == [list(events)] * CROWD
+
+
+async def test_who_follows_the_runs_of_a_tenant_sleeps_through_what_their_jobs_say() -> None:
+    """Of all events most are those: a crowd must not be woken for nothing to it."""
+    hub = Hub()
+    events = await MemoryEventStore().append([write(stream("s"))])
+    with ExitStack() as stack:
+        all_news, news = asyncio.Event(), asyncio.Event()
+        stack.enter_context(hub.follow("default", all_news))
+        runs = stack.enter_context(hub.follow(runs_of("default"), news))
+        hub.on_page(Page(0, 1, 1, events))
+        assert (all_news.is_set(), news.is_set()) == (True, False)
+        assert runs.take() == []
