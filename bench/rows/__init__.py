@@ -12,6 +12,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "language": ("lint", "read-plan", "evaluate"),
     "spawn": ("spawn",),
     "append": ("append-1", "append-64", "append-1000"),
+    "tree": ("tree",),
     "read": ("read",),
     "tail": ("tail",),
     "latency": ("commit-consumer", "commit-view", "commit-sse"),

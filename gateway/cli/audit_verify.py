@@ -147,7 +147,8 @@ def _show(report: "Report", findings: "Sequence[Finding]", evidence: Evidence) -
     count = len(evidence.checkpoints)
     if not evidence.outside:
         click.echo("no checkpoint from outside the database was at hand: --checkpoint FILE takes one that you have kept", err=True)
-    proved = f"{count} checkpoints, the last of position {report.covered}" if report.covered else "no checkpoint covers them yet"
+    noun = "checkpoint" if count == 1 else "checkpoints"
+    proved = f"{count} {noun}, up to position {report.covered}" if report.covered else "no checkpoint covers them yet"
     if findings:
         click.echo(f"{len(findings) + report.more} findings in {report.events} events ({proved})", err=True)
     else:
