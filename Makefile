@@ -45,6 +45,7 @@ test-short: .venv/dev.stamp ## Run the tests that need no server
 campaign: .venv/dev.stamp ## Run the long campaigns: crashes and kills under load, a million expressions (over an hour)
 	$(BIN)/python -m tests.rigs.crash --cycles 20
 	$(BIN)/python -m tests.rigs.kills --kills 200
+	$(BIN)/python -m tests.rigs.cluster --jobs 2000
 	$(BIN)/pytest -m campaign
 
 .PHONY: contract

@@ -1,6 +1,7 @@
 """The HTTP API of a server under test, as a client without a library sees it."""
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -9,11 +10,13 @@ from typing import Any
 
 
 class Api:
-    """data: the directory with the administrator's token."""
+    """data: the directory with the administrator's token. tls: for an https URL; trust: the options of the verbs that say the same."""
 
-    def __init__(self, data: Path, url: str) -> None:
+    def __init__(self, data: Path, url: str, tls: ssl.SSLContext | None = None, trust: tuple[str, ...] = ()) -> None:
         self.data = data
         self.url = url
+        self.tls = tls
+        self.trust = trust
 
     @property
     def token(self) -> str:
@@ -34,7 +37,7 @@ class Api:
         give_up_at = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=seconds) as answer:
+                with urllib.request.urlopen(request, timeout=seconds, context=self.tls) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
                 if error.code != 429 or time.monotonic() > give_up_at:
@@ -44,5 +47,5 @@ class Api:
     def lines(self, path: str) -> list[Any]:
         """One request whose answer is a JSON object a line."""
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/x-ndjson"}
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30, context=self.tls) as answer:
             return [json.loads(line) for line in answer]

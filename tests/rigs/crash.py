@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.error
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +78,17 @@ class Journal:
         self.acknowledged[key] = run
 
 
-def request(number: int, seconds: int, sha: str, source: str) -> dict[str, Any]:
+def push(number: int, seconds: int = JOB_SECONDS[0], workflow: str = WORKFLOW) -> dict[str, Any]:
     """One push; its first job takes this many seconds."""
     return {
-        "repository": {"full_name": "acme/crash", "provider": "local", "clone_url": source, "default_branch": "main"},
-        "source_url": source,
-        "sha": sha,
+        "repository": {"full_name": "acme/crash", "provider": "local", "clone_url": "/nowhere", "default_branch": "main"},
+        "source_url": "/nowhere",
+        "sha": "0" * 40,
         "ref": "refs/heads/main",
         "event": "push",
         "payload": {"number": number, "seconds": seconds},
         "inputs": {},
-        "workflows": [{"path": ".github/workflows/ci.yml", "text": WORKFLOW}],
+        "workflows": [{"path": ".github/workflows/ci.yml", "text": workflow}],
         "jobs": [],
         "matrix": {},
         "changed_paths": [],
@@ -99,10 +99,11 @@ class Load(threading.Thread):
     """Triggers runs at a steady rate. What is not acknowledged is sent again with the same key, as a client would."""
 
     def __init__(
-        self, server: Api, journal: Journal, runs_per_second: float = RUNS_PER_SECOND, job_seconds: Sequence[int] = JOB_SECONDS[:1]
+        self, server: Api, journal: Journal, runs_per_second: float = RUNS_PER_SECOND, body: Callable[[int], dict[str, Any]] = push
     ) -> None:
+        """body: what is sent, by its number."""
         super().__init__(daemon=True)
-        self._job_seconds = job_seconds
+        self._body = body
         self._pause = 1 / runs_per_second
         self._server = server
         self._journal = journal
@@ -129,7 +130,7 @@ class Load(threading.Thread):
 
     def _send(self, number: int) -> bool:
         key = f"push-{number}"
-        body = request(number, self._job_seconds[number % len(self._job_seconds)], "0" * 40, "/nowhere")
+        body = self._body(number)
         try:
             first = self._server.call("POST", "/api/v1/runs", body, {"Idempotency-Key": key})["runs"]
             self._journal.write(key, first[0]["run_id"])
@@ -160,7 +161,7 @@ def campaign(cycles: int, seed: int, root: Path, *, nats_silence_seconds: float 
     server = Server(data, free_port(), lease_ttl_seconds=10, heartbeat_seconds=2)
     server.start()
     journal = Journal(root / "journal")
-    load = Load(server, journal, job_seconds=JOB_SECONDS)
+    load = Load(server, journal, body=lambda number: push(number, JOB_SECONDS[number % len(JOB_SECONDS)]))
     runner = start_runner(server, root / "work")
     load.start()
     recoveries = []
@@ -253,7 +254,7 @@ def settle(server: Api, journal: Journal) -> list[str]:
 def check(server: Api) -> list[str]:
     """The invariants of the whole log by the CLI, and every view against its fold by the server, which has had a run."""
     run = server.call("GET", "/api/v1/runs?per_page=1")["items"][0]["id"]
-    command = [LEDGERMILL, "check", "--server", server.url, "--token-file", str(server.data / "token")]
+    command = [LEDGERMILL, "check", "--server", server.url, "--token-file", str(server.data / "token"), *server.trust]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     problems = [] if done.returncode == 0 and "every invariant holds" in done.stderr else [(done.stdout + done.stderr)[-2000:]]
     try:

@@ -3,7 +3,8 @@
     python -m tests.rigs.store_clock serve all --database-url ...
 
 A process of the server takes its time from the store, so whoever steps that steps all of them. Run like this, it reads
-the store's time every tenth of a second instead of every half minute; nothing else of it is changed.
+the store's time, and looks which schedules are due, every hundredth of a second: several processes then find the same
+times due in the same moment, as they seldom would by themselves. Nothing else of it is changed.
 """
 
 import sys
@@ -11,10 +12,11 @@ from datetime import datetime
 
 import psycopg
 
+from commands import schedules
 from gateway.cli.main import main
 from infra import clock
 
-INTERVAL_SECONDS = 0.1
+INTERVAL_SECONDS = 0.01
 
 
 def install(connection: "psycopg.Connection[tuple[object, ...]]", at: datetime) -> None:
@@ -37,5 +39,5 @@ def step(connection: "psycopg.Connection[tuple[object, ...]]", at: datetime) -> 
 
 
 if __name__ == "__main__":
-    clock.INTERVAL_SECONDS = INTERVAL_SECONDS
+    clock.INTERVAL_SECONDS = schedules.TICK_SECONDS = INTERVAL_SECONDS
     sys.exit(main(sys.argv[1:]))
