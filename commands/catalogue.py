@@ -6,7 +6,19 @@ from uuid import UUID
 
 import msgspec
 
-from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, schedule, token, workflow_file
+from domain import (
+    audit,
+    commit_status,
+    concurrency,
+    delivery,
+    registration,
+    repository,
+    runner_group,
+    runner_pool,
+    schedule,
+    token,
+    workflow_file,
+)
 from domain import repository_commands as of_repository
 from domain.envelope import Meta
 from domain.job import commands as job
@@ -59,6 +71,7 @@ AGGREGATES: dict[str, Aggregate] = {
         lambda _stream, _state, event, _meta: runner_group.evolve(event),
     ),
     "delivery": Aggregate(delivery.decide, lambda _stream, state, event, meta: delivery.evolve(state, event, meta)),
+    "commit_status": Aggregate(commit_status.decide, lambda _stream, state, event, meta: commit_status.evolve(state, event, meta)),
     "schedule": Aggregate(
         lambda state, command, _meta: schedule.decide(state, command),
         lambda _stream, state, event, meta: schedule.evolve(state, event, meta),
@@ -109,6 +122,9 @@ COMMANDS: dict[type, tuple[str, str]] = {
     delivery.IgnoreDelivery: ("delivery", "delivery"),
     delivery.AnswerDelivery: ("delivery", "delivery"),
     delivery.DeferDelivery: ("delivery", "delivery"),
+    commit_status.WantCommitStatus: ("commit_status", "status"),
+    commit_status.NoteCommitStatusTold: ("commit_status", "status"),
+    commit_status.DeferCommitStatus: ("commit_status", "status"),
     schedule.RequestScheduleRead: ("schedule", "schedule"),
     schedule.AdvanceSchedule: ("schedule", "schedule"),
     run.RegisterRunner: ("runner", "runner"),
@@ -140,6 +156,7 @@ BEGINNINGS: dict[type, str] = {
     audit.CommandRefused: "audit",
     delivery.WebhookReceived: "delivery",
     schedule.ScheduleReadRequested: "schedule",
+    commit_status.CommitStatusWanted: "commit_status",
 }
 """What each kind of stream begins with: an id may have come from outside, and name a stream of another kind."""
 

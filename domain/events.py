@@ -9,7 +9,19 @@ from typing import Any
 
 import msgspec
 
-from domain import audit, concurrency, delivery, registration, repository, runner_group, runner_pool, schedule, token, workflow_file
+from domain import (
+    audit,
+    commit_status,
+    concurrency,
+    delivery,
+    registration,
+    repository,
+    runner_group,
+    runner_pool,
+    schedule,
+    token,
+    workflow_file,
+)
 from domain.job import events as job
 from domain.run import events as run
 
@@ -77,6 +89,10 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "WebhookAnswered": (delivery.WebhookAnswered, 1),
     "WebhookDeferred": (delivery.WebhookDeferred, 1),
     "WebhookFailed": (delivery.WebhookFailed, 1),
+    "CommitStatusWanted": (commit_status.CommitStatusWanted, 1),
+    "CommitStatusTold": (commit_status.CommitStatusTold, 1),
+    "CommitStatusDeferred": (commit_status.CommitStatusDeferred, 1),
+    "CommitStatusFailed": (commit_status.CommitStatusFailed, 1),
     "ScheduleReadRequested": (schedule.ScheduleReadRequested, 1),
     "ScheduleAdvanced": (schedule.ScheduleAdvanced, 1),
     "RunnerRegistered": (runner_pool.RunnerRegistered, 2),

@@ -128,3 +128,8 @@ def schedule_id(repository: UUID) -> UUID:
 def delivery_id(tenant: str, provider: str, repository: str, key: str) -> UUID:
     """The stream of a webhook delivery; `key` is the forge's own id of it, `repository` the full name that it is about, or ""."""
     return derive("delivery", tenant, provider, repository, key)
+
+
+def commit_status_id(repository: UUID, sha: str, context: str) -> UUID:
+    """The stream of what a repository's forge is told of a commit under one context."""
+    return derive("commit status", repository, sha, context)

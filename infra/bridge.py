@@ -40,6 +40,7 @@ STREAM_TYPES = {
     "domain.repository": "repository",
     "domain.workflow_file": "workflow",
     "domain.delivery": "delivery",
+    "domain.commit_status": "commit_status",
     "domain.schedule": "schedule",
     "domain.audit": "audit",
 }

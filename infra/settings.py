@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secret: Annotated[
         str | None, _says("The secret of webhooks of repositories without one of their own; two, with a blank between, during a rotation.")
     ] = None
+    forge_tokens: Annotated[
+        Path | None, _says("A directory with the tokens of forges, a file `TENANT/HOST` each: commits there get the statuses of runs.")
+    ] = None
     pg_bin: Annotated[Path | None, _says("The directory with initdb and postgres for the embedded server.")] = None
     actions_from: Annotated[
         Path | None, _says("A directory of clones, `owner/repository` each: called workflows of others come from there first.")

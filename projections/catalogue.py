@@ -2,6 +2,7 @@
 
 from projections.attested import ATTESTED
 from projections.audit import AUDIT
+from projections.commit_statuses import COMMIT_STATUSES
 from projections.deadlines import DEADLINES
 from projections.deliveries import DELIVERIES
 from projections.holds import HOLDS
@@ -16,7 +17,21 @@ from projections.tokens import TOKENS
 
 VIEWS: dict[str, View] = {
     view.name: view
-    for view in (STATUS, QUEUE, RUNNERS, DEADLINES, REPOSITORIES, AUDIT, LOGS, HOLDS, TOKENS, DELIVERIES, SCHEDULES, ATTESTED)
+    for view in (
+        STATUS,
+        QUEUE,
+        RUNNERS,
+        DEADLINES,
+        REPOSITORIES,
+        AUDIT,
+        LOGS,
+        HOLDS,
+        TOKENS,
+        DELIVERIES,
+        SCHEDULES,
+        ATTESTED,
+        COMMIT_STATUSES,
+    )
 }
 
 SHOWING = (STATUS.name, QUEUE.name, DEADLINES.name)

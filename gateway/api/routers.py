@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from gateway.api.commit_statuses import commit_status_routes
 from gateway.api.deliveries import delivery_routes
 from gateway.api.events import event_routes
 from gateway.api.fleet import fleet_routes
@@ -30,4 +31,5 @@ def read_routers() -> tuple[APIRouter, ...]:
         token_routes(),
         fleet_routes(),
         delivery_routes(),
+        commit_status_routes(),
     )

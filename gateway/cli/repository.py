@@ -84,6 +84,24 @@ def deliveries(*, target: Target, name: str, as_json: bool) -> None:
         click.echo("no deliveries", err=True)
 
 
+@repository.command()
+@click.argument("name", metavar="REPOSITORY")
+@json_option
+@target_options
+def statuses(*, target: Target, name: str, as_json: bool) -> None:
+    """Show the newest commit statuses of REPOSITORY, and whether its forge was told."""
+    with connected(target) as client:
+        found = list(islice(client.items("/commit-statuses", repository=_find(client, name)["id"]), DELIVERIES_SHOWN))
+    if as_json:
+        render.print_json(found)
+        return
+    rows = [
+        (each["sha"][:7], each["state"], each["progress"], render.age(each["wanted_at"]), each["context"], each["reason"]) for each in found
+    ]
+    text = render.table(("COMMIT", "STATE", "FORGE", "AGE", "CONTEXT", "REASON"), rows)
+    click.echo(text or "no commit statuses", err=not text)
+
+
 @repository.command("set")
 @click.argument("name", metavar="REPOSITORY")
 @click.option("--retry", default=None, metavar="POLICY", help='As in "max=3 on=lost,failed backoff=5s"; "" for the default.')

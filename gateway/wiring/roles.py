@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from infra.feed import PostgresFeed
 
 FORMED_LOOK_SECONDS = 0.5
+STATUSES_LOCK = 7302
+"""The advisory lock of whoever tells statuses."""
 
 log = logging.getLogger(__name__)
 
@@ -132,12 +134,32 @@ def reconciler(parts: Parts) -> None:
     parts.agents.keep("reactor", Reactor(parts.handler, parts.store, parts.feed).run)
     answers = answering(parts)
     parts.agents.keep("deliveries", Deliveries(parts.handler, parts.store, parts.feed, parts.clock, answers).run)
+    if parts.settings.forge_tokens is not None:
+        statuses(parts)
     schedules = PostgresSchedules(parts.connections)
     parts.agents.keep("schedules", Schedules(parts.handler, parts.blobs, schedules, parts.clock, answers).run)
     deadlines = PostgresDeadlines(parts.connections)
     lease = parts.settings.lease_ttl_seconds
     times = Reconciler(parts.handler, deadlines, parts.clock, lease, lambda: attended(parts.connections))
     parts.agents.keep("reconciler", times.run)
+
+
+def statuses(parts: Parts) -> None:
+    """Tell forges the statuses of commits: by one process at a time."""
+    from commands.statuses import AGENT, Statuses
+    from infra.alone import alone
+    from infra.forges import ForgeStatuses
+
+    places = parts.places
+    told = Statuses(
+        parts.handler,
+        parts.store,
+        parts.feed,
+        parts.clock,
+        forges=ForgeStatuses(parts.settings.forge_tokens),
+        url=lambda run: f"{places.public_url.rstrip('/')}/api/v1/runs/{run}",
+    )
+    parts.agents.keep(AGENT, lambda: alone(places.database_url, STATUSES_LOCK, AGENT, told.run))
 
 
 async def relay(stack: AsyncExitStack, parts: Parts, nats_url: str) -> None:

@@ -61,6 +61,7 @@ REFUSALS = (
     "bad_token",
     "idempotency_key_reused",
     "schedule_not_found",
+    "commit_status_not_found",
 )
 STATES = (
     "job queued",

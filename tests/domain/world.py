@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from commands.followers import following
 from commands.handle import Handler, Origin, Outcome
-from domain import ids, reactions, schedule
+from domain import commit_status, ids, reactions, schedule
 from domain import repository_commands as asked
 from domain.delivery import AnswerDelivery, DeferDelivery, IgnoreDelivery, ReceiveWebhook, WebhookReceived
 from domain.envelope import Recorded
@@ -311,6 +311,27 @@ class World:
                     runs = (self.triggered("short", f"webhook{key}"),) if self.draw(2) else ()
                     self.send(AnswerDelivery(delivery, runs, ()))
 
+    def statuses(self) -> None:
+        """A commit's status is wanted, again, late; told, put off for a while or for good; or nobody wanted it."""
+        repository = ids.repository_id("default", "local", "acme/pay")
+        for _ in range(4):
+            sha = self.pick(("a" * 40, "a" * 40, "b" * 40))
+            status = ids.commit_status_id(repository, sha, "ci")
+            after = self.draw(6)
+            wanted = commit_status.CommitStatusWanted(
+                repository, "acme/pay", sha, "ci", "pending", "it is under way", self.pick(self.runs), 1, after
+            )
+            final = self.draw(4) == 0
+            self.send(
+                self.pick(
+                    (
+                        commit_status.WantCommitStatus(status, wanted),
+                        commit_status.NoteCommitStatusTold(status, after),
+                        commit_status.DeferCommitStatus(status, after, "the forge is away", 0, final),
+                    )
+                )
+            )
+
     def schedules(self) -> None:
         """A schedule is read, advanced in time or late, also by two; a workflow is switched off meanwhile; or there is none."""
         repository = ids.repository_id("default", "local", self.pick(("acme/pay", "acme/pay", "acme/other")))
@@ -542,6 +563,7 @@ ACTIONS = (
     "listing",
     *("deliver",) * 2,
     "schedules",
+    *("statuses",) * 2,
     "runner",
     "runner",
     *("joins",) * 2,
