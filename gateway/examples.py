@@ -29,6 +29,8 @@ VOCABULARY: dict[str, Any] = {
     "data": {"reason": "cancelled by request", "force": False, "run_attempt": 1},
     "definition": {"key": "build", "steps": []},
     "depth": 3,
+    "redact": ["email"],
+    "logs": False,
     "digest": "sha256:9f2c4b1d8a7e6f5c3b2a1908f7e6d5c4b3a29180f7e6d5c4b3a2918070f6e5d4",
     "detail": "run 7 ended success; it cannot be cancelled",
     "diagnostics": [],

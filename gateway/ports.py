@@ -10,7 +10,7 @@ from commands.handle import Origin
 from domain.job.commands import Segment, StoreLogSegments
 from domain.job.events import LogSegmentStored
 from domain.log_records import Extent
-from domain.provenance.asking import Answer, Question
+from domain.provenance.asking import Answer, Question, Refused
 from domain.repository import RepositoryRegistered
 
 
@@ -57,6 +57,13 @@ class Signing(Protocol):
 
     async def ask(self, question: Question) -> Answer:
         """Its answer. Raises SignerAbsent."""
+
+
+class Bundles(Protocol):
+    """Exports runs; see infra.bundles."""
+
+    async def export(self, run: UUID, *, logs: bool, redact: tuple[str, ...]) -> bytes | Refused:
+        """The file. Raises SignerAbsent, and KeyError for a blob that is gone."""
 
 
 class RepositorySecrets(Protocol):

@@ -166,6 +166,11 @@ class PostgresEventStore:
         rows = await self._stories.fetch(self._load_streams, (Uuids.of(streams).content, bigint(through), topics.encode()))
         return tuple(codec.events(rows))
 
+    async def stored(self, streams: Sequence[UUID], through: int) -> Sequence[StoredRow]:
+        """The rows of several streams with position <= through, in position order, as the log holds them."""
+        rows: list[StoredRow] = await self._stories.fetch(self._load_streams, (Uuids.of(streams).content, bigint(through), b""))
+        return rows
+
     async def read(self, after: int, limit: int = 1000) -> Page | None:
         """See the port."""
         previous, rows = await self.rows(after, limit)

@@ -15,15 +15,32 @@ from typing import assert_never
 
 import msgspec
 
-from domain.ports import EventStore, StoreUnavailable
+from domain.bundle import manifest as manifests
+from domain.bundle.contents import RedactionError, payload_of_run, redacted
+from domain.bundle.write import manifest
+from domain.ports import StoreUnavailable
 from domain.provenance import PAYLOAD_TYPE, attested, canonical, provenance, streams
-from domain.provenance.asking import Answer, AskKeys, AskProvenance, Keys, Question, Refused, Signed, SignedStatement
+from domain.provenance.asking import (
+    Answer,
+    AskBundle,
+    AskKeys,
+    AskProvenance,
+    Keys,
+    Question,
+    Refused,
+    Signed,
+    SignedManifest,
+    SignedStatement,
+)
 from domain.provenance.dsse import Envelope, enveloped, pae
 from domain.refusals import Refusal
+from infra import codec
+from infra.bundles import bundle_rows
+from infra.event_store import PostgresEventStore
 from infra.signer_keys import KeyRing
 from projections.run_history import EVERYTHING, provenance_history
 
-QUESTION_BYTES_MAX = 64 * 1024
+QUESTION_BYTES_MAX = 64 * 1024 * 1024
 QUESTION_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
@@ -35,7 +52,7 @@ _encode = msgspec.json.Encoder().encode
 class Signer:
     """What answers the questions. Needs no more of the store than to read streams."""
 
-    def __init__(self, store: EventStore, keys: KeyRing) -> None:
+    def __init__(self, store: PostgresEventStore, keys: KeyRing) -> None:
         self._store = store
         self._keys = keys
 
@@ -50,6 +67,8 @@ class Signer:
                 return Keys(tuple(key.public for key in self._keys.all()))
             case AskProvenance():
                 return await self._provenance(question)
+            case AskBundle():
+                return await self._bundle(question)
             case _:
                 assert_never(question)
 
@@ -62,6 +81,24 @@ class Signer:
                 return Refused(statement.code, statement.message, statement.state or "", statement.help or "")
             found.append(SignedStatement(job, self._signed(PAYLOAD_TYPE, canonical(statement))))
         return Signed(tuple(found))
+
+    async def _bundle(self, question: AskBundle) -> Answer:
+        rows = await bundle_rows(self._store, question.run, question.through)
+        if not rows:
+            return Refused("run_not_found", f"there is no run {question.run}", "absent")
+        events = [codec.recorded(*row) for row in rows]
+        log = streams(events)
+        made = [(job, provenance(log, job)) for job in attested(log)]
+        statements = tuple(
+            SignedStatement(job, self._signed(PAYLOAD_TYPE, canonical(found))) for job, found in made if not isinstance(found, Refusal)
+        )
+        try:
+            payload = redacted(question.payload, payload_of_run(events), question.redact)[0] if question.redact else None
+        except RedactionError as error:
+            return Refused("bad_redaction", str(error))
+        told = manifest(question.run, question.through, rows, events, statements, logs=question.logs, payload=payload)
+        envelope = self._signed(manifests.PAYLOAD_TYPE, manifests.encode(told))
+        return SignedManifest(envelope, self._keys.current().public, statements)
 
     def _signed(self, payload_type: str, payload: bytes) -> Envelope:
         key = self._keys.current()

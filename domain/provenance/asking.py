@@ -25,11 +25,24 @@ class AskProvenance(Asked, frozen=True, tag="provenance"):
     job: UUID | None = None
 
 
+class AskBundle(Asked, frozen=True, tag="bundle"):
+    """The manifest of a run's bundle; see domain.bundle. through: up to which position.
+
+    redact: fields of the payload that shall not be in it; then payload is the event's payload, which the log names by digest.
+    """
+
+    run: UUID
+    through: int
+    logs: bool = False
+    redact: tuple[str, ...] = ()
+    payload: bytes = b""
+
+
 class AskKeys(Asked, frozen=True, tag="keys"):
     """The public keys."""
 
 
-Question = AskProvenance | AskKeys
+Question = AskProvenance | AskBundle | AskKeys
 
 
 class SignedStatement(msgspec.Struct, frozen=True):
@@ -42,6 +55,14 @@ class SignedStatement(msgspec.Struct, frozen=True):
 class Signed(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):
     """Statements, in the order in which the jobs ended."""
 
+    statements: tuple[SignedStatement, ...]
+
+
+class SignedManifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="kind"):
+    """A bundle's manifest in its envelope, the public key that signed it, and the statements that are in the bundle."""
+
+    envelope: Envelope
+    key: bytes
     statements: tuple[SignedStatement, ...]
 
 
@@ -60,4 +81,4 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="kind"):
     help: str = ""
 
 
-Answer = Signed | Keys | Refused
+Answer = Signed | SignedManifest | Keys | Refused

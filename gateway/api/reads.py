@@ -17,7 +17,7 @@ from domain.access import Least, may
 from domain.ports import Blobs, EventStore, Feed
 from domain.transparency.entry import Row
 from gateway.auth import Identity
-from gateway.ports import Signing
+from gateway.ports import Bundles, Signing
 from gateway.problems import problem
 from gateway.tenant_log import TenantLog
 from projections import parking, positions
@@ -75,7 +75,16 @@ class Reading:
     """
 
     def __init__(
-        self, connections: Connections, store: EventStore, feed: Feed, *, rows: Rows, blobs: Blobs, public_url: str, signing: Signing
+        self,
+        connections: Connections,
+        store: EventStore,
+        feed: Feed,
+        *,
+        rows: Rows,
+        blobs: Blobs,
+        public_url: str,
+        signing: Signing,
+        bundles: Bundles,
     ) -> None:
         self.connections = connections
         self.store = store
@@ -84,6 +93,7 @@ class Reading:
         self.blobs = blobs
         self.public_url = public_url.rstrip("/")
         self.signing = signing
+        self.bundles = bundles
 
 
 class Reads:

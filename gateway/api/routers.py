@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from gateway.api.bundles import bundle_routes
 from gateway.api.commit_statuses import commit_status_routes
 from gateway.api.deliveries import delivery_routes
 from gateway.api.events import event_routes
@@ -23,6 +24,7 @@ def read_routers() -> tuple[APIRouter, ...]:
         replay_routes(),
         why_routes(),
         provenance_routes(),
+        bundle_routes(),
         job_routes(),
         event_routes(),
         overview_routes(),

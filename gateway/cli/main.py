@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "events": ("Evidence", "gateway.cli.events:events", "Show the events of a run, or all as they come."),
     "replay": ("Evidence", "gateway.cli.replay:replay", "Rebuild a run from its events; compare, verify, travel in time."),
     "check": ("Evidence", "gateway.cli.check:check", "Prove the invariants on the whole log."),
+    "export": ("Evidence", "gateway.cli.bundles:export", "Write a run as one signed file."),
     "attest": ("Evidence", "gateway.cli.attest:attest", "Name files as outcomes in a job; show and verify provenance."),
     "audit": ("Evidence", "gateway.cli.audit:audit", "Show who did what; prove that nobody changed the log."),
     "token": ("Access", "gateway.cli.token:token", "Make, list and revoke access tokens."),

@@ -5,20 +5,24 @@ second one. --code takes the decisions of the run and its jobs again by this ver
 every view row with the fold and exits 1 with view, key and both values where they differ.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli import render
+from gateway.cli import bundles, render
 from gateway.cli.client import Client
 from gateway.cli.connect import connected
 from gateway.cli.errors import Exit, usage
 from gateway.cli.events import one_line
 from gateway.cli.logs import moment
-from gateway.cli.options import Target, json_option, run_argument, target_options
+from gateway.cli.options import Target, json_option, target_options
 from gateway.cli.recorded import records
 from gateway.cli.resolve import find_run
 from gateway.cli.runs import describe
+
+if TYPE_CHECKING:
+    from domain.bundle.read import Bundle
 
 Json = dict[str, Any]
 
@@ -28,13 +32,31 @@ Json = dict[str, Any]
 @click.option("--diff", is_flag=True, help="What changed between two points: from --at (the beginning) to the second --at (now).")
 @click.option("--verify", is_flag=True, help="Fold everything anew, compare with the views, prove the invariants.")
 @click.option("--code", is_flag=True, help="Take the recorded decisions of the run and its jobs again, by the rules of this version.")
+@bundles.bundle_option
+@bundles.key_option
 @json_option
-@run_argument
+@click.argument("run", metavar="RUN", default="")
 @target_options
-def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, verify: bool, code: bool, as_json: bool) -> int:
+def replay(
+    *,
+    target: Target,
+    run: str,
+    points: tuple[str, ...],
+    diff: bool,
+    verify: bool,
+    code: bool,
+    bundle: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> int:
     """Rebuild RUN from its events."""
     if len(points) > (2 if diff else 1):
         raise usage(f"--at is given {len(points)} times", "one point shows the state, two with --diff what changed between them")
+    if bundle is not None:
+        if verify or code or diff:
+            raise usage("--verify, --code and --diff need a server: a bundle holds no views", "--at POSITION|TIME works with --bundle")
+        _from_bundle(bundles.opened(bundle, key), points, as_json=as_json)
+        return Exit.OK
     with connected(target) as client:
         found = find_run(client, run)
         if verify:
@@ -52,6 +74,24 @@ def replay(*, target: Target, run: str, points: tuple[str, ...], diff: bool, ver
         for event in events:
             click.echo(one_line(event))
     return Exit.OK
+
+
+def _from_bundle(bundle: "Bundle", points: tuple[str, ...], *, as_json: bool) -> None:
+    """The run's life, or its state at a point, from the file alone."""
+    if points:
+        state = bundles.state(bundle, _point(points[0]))
+        if as_json:
+            render.print_json(state)
+        else:
+            click.echo(_described(state) if state["run"] else f"the run did not exist at {points[0]}")
+        return
+    events = bundles.as_shown(bundle)
+    if as_json:
+        told = bundle.manifest
+        render.print_json({"run": {"id": str(told.run), "workflow": told.workflow, "number": told.number}, "events": len(events)})
+        return
+    for event in events:
+        click.echo(one_line(event))
 
 
 def _verify(client: Client, run: Json, *, as_json: bool) -> int:

@@ -3,12 +3,13 @@
 --delivery tells of a webhook delivery instead: which workflows it started, and which filter kept each other one away.
 """
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from gateway.cli import render
+from gateway.cli import bundles, render
 from gateway.cli.client import Client
 from gateway.cli.connect import connected
 from gateway.cli.errors import CliError, Exit
@@ -21,10 +22,12 @@ SPENT_SHOWN = 5
 
 @click.command()
 @click.option("--delivery", is_flag=True, help="RUN is a webhook delivery: its id here or at the forge, or latest.")
+@bundles.bundle_option
+@bundles.key_option
 @json_option
-@click.argument("run", metavar="RUN[/JOB]")
+@click.argument("run", metavar="RUN[/JOB]", default="")
 @target_options
-def why(*, target: Target, run: str, delivery: bool, as_json: bool) -> None:
+def why(*, target: Target, run: str, delivery: bool, bundle: Path | None, key: Path | None, as_json: bool) -> None:
     """Tell why RUN or one of its jobs waits, was skipped, failed, was tried again, or took as long as it did."""
     if delivery:
         with connected(target) as client:
@@ -32,9 +35,14 @@ def why(*, target: Target, run: str, delivery: bool, as_json: bool) -> None:
         render.print_json(answer) if as_json else click.echo(of_delivery(answer))
         return
     words = split(run)
-    with connected(target) as client:
-        found = find_run(client, words.run)
-        told: Json = client.get(f"/runs/{found['id']}/why")
+    if bundle is not None:
+        file = bundles.opened(bundle, key)
+        found: Json = {"workflow": file.manifest.workflow, "number": file.manifest.number}
+        told: Json = bundles.why(file)
+    else:
+        with connected(target) as client:
+            found = find_run(client, words.run)
+            told = client.get(f"/runs/{found['id']}/why")
     if words.rest:
         jobs, _ = find_jobs(told["jobs"], words.rest)
         render.print_json(jobs) if as_json else click.echo("\n\n".join(map(of_job, jobs)))

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
     from commands.elsewhere import Library
+    from domain.envelope import Recorded
     from infra.checkpoint_directory import CheckpointDirectory
     from infra.doctor import Check
     from infra.embedded.lock import Owner
@@ -119,3 +123,10 @@ def rotate_signing_key(data: Path) -> str:
         return rotate(data)
     except (OSError, SigningKeyError) as error:
         raise CliError("ATT008", f"no key can be made in {data}", because=str(error)) from error
+
+
+def stored_events(rows: "Iterable[tuple[int, UUID, int, str, bytes]]") -> "list[Recorded]":
+    """Events from their rows, in their newest shape; see infra.codec."""
+    from infra.codec import recorded
+
+    return [recorded(*row) for row in rows]

@@ -143,9 +143,10 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
     from gateway.job_tokens import job_tokens
     from gateway.rest import rest
     from gateway.wiring.signer import signing
+    from infra.bundles import Bundles
     from infra.git_server import GitServer
 
-    data = parts.settings.data
+    data, signed = parts.settings.data, signing(parts)
     reading = Reading(
         parts.connections,
         parts.store,
@@ -153,7 +154,8 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
         rows=parts.store.rows,
         blobs=parts.blobs,
         public_url=parts.places.public_url,
-        signing=signing(parts),
+        signing=signed,
+        bundles=Bundles(parts.store, parts.blobs, signed.ask),
     )
     assertions = Assertions(parts.handler, parts.clock, is_signed)
     authentication = Authentication(ensure_tokens(data), parts.handler, parts.clock, assertions, job_tokens(data))

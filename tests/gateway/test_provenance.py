@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -146,6 +147,41 @@ async def test_provenance_of_a_run_verifies_with_programs_that_are_not_ours(
     made.write_bytes(b"another")
     assert main(["attest", "verify", str(made), "--key", str(tmp_path / "key.pem")]) == 1
     assert "subject" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(180)
+async def test_a_bundle_answers_without_server_and_database(
+    gateway: Gateway, postgres_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`replay`, `check` and `why` from the file alone in an empty directory; a changed file is refused; fields are taken out."""
+    data, alone = tmp_path / "data", tmp_path / "alone"
+    alone.mkdir()
+    run = await built(gateway, await gateway.runner(), Subject("a.tar", "a" * 64))
+    server = ["--server", gateway.url, "--token-file", str(data / "token")]
+    file = alone / "run.ledgermill"
+    with signer(data, postgres_url):
+        assert await in_thread(["export", run, "-o", str(file), "--redact", "email", *server]) == 0
+        capsys.readouterr()
+        assert await in_thread(["attest", "keys", *server]) == 0
+        (alone / "key.pem").write_text(capsys.readouterr().out)
+    monkeypatch.chdir(alone)
+    monkeypatch.setenv("LEDGERMILL_DATA", str(alone / "nothing"))
+    end = max(event.position for event in await gateway.history(UUID(run)))
+    for arguments, says in (
+        (["replay"], "RunCompleted"),
+        (["replay", "--at", str(end)], "success"),
+        (["check", "--json"], '"breaches": []'),
+        (["why"], "success"),
+    ):
+        assert main([*arguments, "--bundle", str(file), "--key", "key.pem"]) == 0
+        assert says in capsys.readouterr().out
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"JobSucceeded", b"JobSucceedee", 1))
+    assert main(["check", "--bundle", str(file)]) == 1
+    assert "edited" in capsys.readouterr().err
+    file.write_bytes(content[:-20])
+    assert main(["why", "--bundle", str(file)]) == 1
+    assert "truncated" in capsys.readouterr().err
 
 
 async def in_thread(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CODE = re.compile(r"\b(?:WF|EX|RUN|CLI|API|ATT|AUD|EMB|SIG|STO|RNR|SRV)\d{3}\b")
+CODE = re.compile(r"\b(?:WF|EX|RUN|CLI|API|ATT|BND|AUD|EMB|SIG|STO|RNR|SRV)\d{3}\b")
 
 
 def test_every_code_in_the_sources_is_explained() -> None:
