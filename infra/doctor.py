@@ -25,7 +25,7 @@ from infra.embedded.lock import owner
 from infra.settings import Settings
 
 PYTHON_MIN = (3, 11)
-GIT_MIN = (2, 36)  # ls-tree --format
+GIT_MIN = (2, 37)  # http.curloptResolve
 NATS_MIN = (2, 10)
 FREE_BYTES_MIN = 1 << 30
 SKEW_SECONDS_MAX = 2.0

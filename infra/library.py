@@ -44,7 +44,7 @@ class GitLibrary:
         if clone is not None:
             return await asyncio.to_thread(_from_clone, clone, name)
         identity, url = await self._place(tenant, name.repository)
-        return await asyncio.to_thread(self._from_mirror, identity, url, name)
+        return await asyncio.to_thread(self._from_mirror, tenant, identity, url, name)
 
     def _clone(self, repository: str) -> Path | None:
         """The git directory of a clone."""
@@ -54,9 +54,9 @@ class GitLibrary:
         candidates = (folder / ".git", folder, folder.with_name(f"{folder.name}.git"))
         return next((each for each in candidates if each.is_file() or (each / "HEAD").exists()), None)
 
-    def _from_mirror(self, identity: UUID, url: str, name: Remote) -> Fetched | Missing:
+    def _from_mirror(self, tenant: str, identity: UUID, url: str, name: Remote) -> Fetched | Missing:
         with self._mirrors.held(identity) as mirror:
-            source = Source(mirror, url, local=False)
+            source = self._mirrors.source(mirror, url, lambda each: each == tenant)
             try:
                 sha = source.commit(name.ref, "HEAD") if SHA.fullmatch(name.ref) else _newest(source, name.ref)
             except Gone:

@@ -1,7 +1,8 @@
 """Bare mirrors of the repositories of forges, and what the commits of events hold.
 
 A mirror lies below the data directory, is fetched into by commit and serves checkouts (infra.git_server). git is the only
-client, with its own protocols and no helper, hook, prompt or credential of the machine; one fetch at a time per mirror,
+client, with its own protocols and no helper, hook, prompt or credential of the machine but those that the operator gave for
+it (infra.clone_credentials), at addresses that may be connected to (infra.clone_route); one fetch at a time per mirror,
 whichever process asks. A forge that does not answer is `Away`, a commit that it does not have is `Gone`.
 """
 
@@ -9,17 +10,22 @@ import asyncio
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 from commands.answering import Away, Commit, Gone
 from commands.trigger import DefaultBranch, WorkflowFile
+from domain import ids
 from domain.repository import Repository, RepositoryRegistered
 from domain.webhooks.incoming import Incoming
 from domain.webhooks.shape import NO_COMMIT, text
+from infra.clone_credentials import CloneCredentials, CredentialError
+from infra.clone_route import CloneRoute, route
+from infra.egress import Egress, Refused
 from infra.git import GitError, ask, environment, git
+from infra.settings import Settings
 from infra.snapshot import files_of
 
 FETCH_SECONDS_MAX = 300.0
@@ -36,10 +42,12 @@ QUIET = {
 
 
 class Mirrors:
-    """See commands.answering.Commits. Several processes may share the directory."""
+    """See commands.answering.Commits. Several processes may share the directory. Without an Egress only public hosts are fetched from."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, egress: Egress | None = None, credentials: CloneCredentials | None = None) -> None:
         self._directory = directory
+        self._egress = egress or Egress()
+        self._credentials = credentials or CloneCredentials(None)
 
     async def read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
         """See the port. Takes as long as the fetch does."""
@@ -52,7 +60,7 @@ class Mirrors:
     def _read(self, repository: UUID, state: Repository, event: Incoming) -> Commit:
         facts = state.registered
         with self.held(repository) as mirror:
-            source = Source(mirror, facts.clone_url, local=facts.provider == "local")
+            source = self._source(mirror, repository, facts)
             sha = source.commit(event.sha if event.sha != NO_COMMIT else "", event.ref)
             files = _files(mirror, sha)
             changed = event.changed_paths
@@ -67,7 +75,7 @@ class Mirrors:
         refs: further ones. Raises Away; while the forge is, branches and tags of before do.
         """
         with self.held(repository) as mirror:
-            source = Source(mirror, facts.clone_url, local=facts.provider == "local")
+            source = self._source(mirror, repository, facts)
             default = f"refs/heads/{facts.default_branch}"
             for sha in commits:
                 with suppress(Gone):
@@ -78,6 +86,16 @@ class Mirrors:
                 except Away:
                     if ask("for-each-ref", "--count=1", "refs/heads", directory=mirror) is None:
                         raise
+
+    def _source(self, mirror: Path, repository: UUID, facts: RepositoryRegistered) -> "Source":
+        """A mirror and its repository; a path of this machine needs neither a way nor a credential."""
+        if facts.provider == "local":
+            return Source(mirror, facts.clone_url)
+        return self.source(mirror, facts.clone_url, lambda tenant: ids.repository_id(tenant, facts.provider, facts.full_name) == repository)
+
+    def source(self, mirror: Path, url: str, is_of: Callable[[str], bool]) -> "Source":
+        """A mirror and a repository elsewhere. is_of: whether that is a tenant's."""
+        return Source(mirror, url, self._egress, lambda: self._credentials.config(url, is_of))
 
     @contextmanager
     def held(self, repository: UUID) -> Iterator[Path]:
@@ -99,15 +117,17 @@ class Mirrors:
 
 
 class Source:
-    """A mirror and where it is fetched from. local: the URL may be a path of this machine."""
+    """A mirror and where it is fetched from.
 
-    def __init__(self, mirror: Path, url: str, *, local: bool) -> None:
+    egress: None where the URL is a path of this machine. credential: git's configuration for it.
+    """
+
+    def __init__(self, mirror: Path, url: str, egress: Egress | None = None, credential: Callable[[], dict[str, str]] = dict) -> None:
         self._mirror = mirror
         self._url = url
-        protocols = "file" if local else "https:http:ssh:git"
-        self._flags = ("--update-shallow",) if local else ()  # a snapshot is as shallow as the clone that it was taken of
-        ssh = "ssh -oBatchMode=yes -oConnectTimeout=20"
-        self._env = environment({"GIT_ALLOW_PROTOCOL": protocols, "GIT_SSH_COMMAND": ssh, "GIT_ASKPASS": "true"}, QUIET)
+        self._egress = egress
+        self._credential = credential
+        self._flags = ("--update-shallow",) if egress is None else ()  # a snapshot is as shallow as the clone that it was taken of
 
     def commit(self, sha: str, ref: str) -> str:
         """The commit of an event, in the mirror: `sha`, or where that is "" the newest of `ref`. Raises Away or Gone."""
@@ -170,16 +190,41 @@ class Source:
         return found
 
     def _fetch(self, *flags: str, what: Sequence[str], name: str = "") -> None:
+        way, env = self._way()
         try:
             git(
-                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *flags, *self._flags, "--", self._url, *what,
-                directory=self._mirror, env=self._env, seconds=FETCH_SECONDS_MAX,
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *flags, *self._flags, "--", way.url, *what,
+                directory=self._mirror, env=env, seconds=FETCH_SECONDS_MAX,
             )  # fmt: skip
         except GitError as error:
             said = str(error).removeprefix("git fetch: ")
             if name and any(word in said for word in ABSENT):
                 raise Gone(f"{self._url} has no {name}") from error
-            raise Away(f"{self._url} cannot be fetched from: {said[:500]}") from error
+            raise Away(f"{self._url} cannot be fetched from: {said[:500]}{_hint(said)}") from error
+
+    def _way(self) -> tuple[CloneRoute, dict[str, str]]:
+        """The way of this very fetch: the host's address, the credential and the token behind it may have changed since the last one."""
+        try:
+            way = route(self._egress, self._url) if self._egress is not None else CloneRoute(self._url, {})
+            credential = self._credential()
+        except (Refused, CredentialError) as error:
+            raise Away(str(error)) from error
+        except OSError as error:
+            raise Away(f"{self._url} cannot be fetched from: {error}") from error
+        protocols = "file" if self._egress is None else "https:http:ssh:git"
+        settings = {"GIT_ALLOW_PROTOCOL": protocols, "GIT_SSH_COMMAND": way.ssh, "GIT_ASKPASS": "true"}
+        return way, environment(settings, QUIET | way.config | credential)
+
+
+def mirrors_of(settings: Settings) -> Mirrors:
+    """The mirrors of the data directory, fetched as the operator allows."""
+    return Mirrors(settings.data / "mirrors", Egress(settings.networks), CloneCredentials(settings.clone_credentials))
+
+
+def _hint(said: str) -> str:
+    """What helps with some of git's words."""
+    moved = any(f"returned error: {status}" in said for status in (301, 302, 303, 307, 308))
+    return ": redirections are not followed, so register the URL that it leads to" if moved else ""
 
 
 def _files(mirror: Path, sha: str) -> tuple[WorkflowFile, ...]:

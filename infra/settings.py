@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from domain.egress import Network, networks
+
 
 def _says(description: str) -> msgspec.Meta:
     return msgspec.Meta(description=description)
@@ -60,7 +62,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_key: Annotated[
         Path | None, _says("The Ed25519 key that signs them, PEM; made when missing. Default: in the data directory.")
     ] = None
+    allowed_networks: Annotated[
+        str,
+        _says(
+            "Networks that the server connects to because a user says so, although they are not public: hosts of repositories and of"
+            " subscriptions. A comma list, e.g. `10.0.0.0/8, fd00::/8`."
+        ),
+    ] = ""
+    clone_credentials: Annotated[Path | None, _says("A TOML file that says by which tokens private repositories are fetched.")] = None
     feed: Annotated[Literal["postgres", "jetstream"], _says("Where consumers get their pages of events from first.")] = "postgres"
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The allowed networks."""
+        return networks(self.allowed_networks)
+
+    def __post_init__(self) -> None:
+        """Refuse networks that cannot be read before anything is started. Raises ValueError."""
+        networks(self.allowed_networks)
 
 
 def load(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:

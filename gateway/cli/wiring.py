@@ -59,9 +59,10 @@ def snapshot(directory: Path, data: Path) -> "Snapshot":
 def library(data: Path, place: "Place") -> "Library":
     """Where workflows of other repositories are read; see infra.library."""
     from infra.library import GitLibrary
-    from infra.mirrors import Mirrors
+    from infra.mirrors import mirrors_of
 
-    return GitLibrary(Mirrors(data / "mirrors"), place, settings(data).actions_from)
+    found = settings(data)
+    return GitLibrary(mirrors_of(found), place, found.actions_from)
 
 
 def server_of(data: Path) -> "Owner | None":

@@ -98,6 +98,6 @@ def library(parts: Parts) -> "Library":
 
 def mirrors(parts: Parts) -> "Mirrors":
     """The mirrors of repositories, in the data directory."""
-    from infra.mirrors import Mirrors
+    from infra.mirrors import mirrors_of
 
-    return Mirrors(parts.settings.data / "mirrors")
+    return mirrors_of(parts.settings)

@@ -241,6 +241,7 @@ def test_a_workflow_of_a_registered_repository_is_fetched_from_its_url(place, tm
     forge.commit(_github__workflows__build_yml="on: workflow_call\njobs: {far: {runs-on: ubuntu-latest, steps: [{run: echo fetched}]}}\n")
     forge.git("tag", "v1")
     place.workflow("on: push\njobs: {near: {uses: acme/shared/.github/workflows/build.yml@v1}}\n")
+    place.env["LEDGERMILL_ALLOWED_NETWORKS"] = "127.0.0.0/8"
     assert place("up", "--detach", "--port", "0", "--runners", "1").code == 0
     forge.up()
     try:

@@ -104,7 +104,13 @@ def test_a_forge(short_path: Path, repository: Path) -> None:
         subprocess.run(["git", "config", name, value], cwd=clone, check=True)
     forge.up()
     try:
-        done = follow(PAGES / "connect-a-forge.md", short_path, LEDGERMILL_DATA=str(short_path / "data"), CLONE_URL=forge.url)
+        done = follow(
+            PAGES / "connect-a-forge.md",
+            short_path,
+            LEDGERMILL_DATA=str(short_path / "data"),
+            LEDGERMILL_ALLOWED_NETWORKS="127.0.0.0/8",
+            CLONE_URL=forge.url,
+        )
     finally:
         forge.down()
     assert done.returncode == 0, done.stdout + done.stderr

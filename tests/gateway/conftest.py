@@ -198,7 +198,7 @@ Start = Callable[[], Awaitable[Gateway]]
 @contextlib.asynccontextmanager
 async def serving(postgres_url: str, data: Path, tls: Tls | None = None, **changes: Any) -> AsyncIterator[Gateway]:
     """A gateway with all agents on a database; ends with the block. tls: then only runner and CLI clients reach it."""
-    settings = Settings(data=data, **changes)
+    settings = Settings(data=data, **{"allowed_networks": "127.0.0.0/8", **changes})
     data.mkdir(mode=0o700, exist_ok=True)
     bound = bind("127.0.0.1", 0)
     url = f"{'https' if tls else 'http'}://127.0.0.1:{bound.getsockname()[1]}"

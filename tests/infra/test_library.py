@@ -15,7 +15,7 @@ from infra.git import git
 from infra.library import GitLibrary
 from infra.mirrors import Mirrors
 from tests.commands.test_trigger import ORIGIN, System
-from tests.infra.test_mirrors import Forge
+from tests.infra.test_mirrors import LOOPBACK, Forge
 
 PATH = ".github/workflows/build.yml"
 FILE = {"_github__workflows__build_yml": "first"}
@@ -40,7 +40,7 @@ def library(tmp_path: Path, url: str = "https://nobody.invalid/x", clones: Path 
     async def place(tenant: str, full_name: str) -> tuple[UUID, str]:
         return ids.repository_id(tenant, "git", full_name), url
 
-    return GitLibrary(Mirrors(tmp_path / "mirrors"), place, clones)
+    return GitLibrary(Mirrors(tmp_path / "mirrors", LOOPBACK), place, clones)
 
 
 @pytest.mark.parametrize("kind", ["with a work tree", "bare", "bare with its ending"])

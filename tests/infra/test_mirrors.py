@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from commands.answering import Away, Gone
-from domain import ids
+from domain import egress, ids
 from domain.repository import Repository, RepositoryRegistered
 from domain.webhooks.incoming import Incoming
+from infra.egress import Egress
 from infra.git import environment
 from infra.mirrors import Mirrors
 
 REPOSITORY = ids.repository_id("default", "git", "acme/pay")
 CI = ".github/workflows/ci.yml"
+LOOPBACK = Egress(egress.networks("127.0.0.0/8"))
+"""The forges of the tests are on this machine."""
 
 
 class Forge:
@@ -102,7 +105,7 @@ async def test_workflow_files_are_those_of_the_events_commit(forge: Forge, tmp_p
     """Not those of the branch's newest commit, though that was fetched before; the newest where the event names none."""
     first = forge.commit(_github__workflows__ci_yml="first", README_md="x")
     second = forge.commit(_github__workflows__ci_yml="second")
-    mirrors = Mirrors(tmp_path / "mirrors")
+    mirrors = Mirrors(tmp_path / "mirrors", LOOPBACK)
     newest = await mirrors.read(REPOSITORY, known(forge), push(""))
     older = await mirrors.read(REPOSITORY, known(forge), push(first))
     assert [(commit.sha, [(file.path, file.text) for file in commit.files]) for commit in (newest, older)] == [
@@ -117,7 +120,7 @@ async def test_a_commit_is_fetched_where_the_server_gives_only_refs(forge: Forge
     forge.git("config", "uploadpack.allowAnySHA1InWant", "false")
     first = forge.commit(a="1")
     forge.commit(a="2")
-    found = await Mirrors(tmp_path / "mirrors").read(REPOSITORY, known(forge), push(first))
+    found = await Mirrors(tmp_path / "mirrors", LOOPBACK).read(REPOSITORY, known(forge), push(first))
     assert found.sha == first
 
 
@@ -129,7 +132,7 @@ async def test_changed_paths_come_from_the_commits_where_the_payload_does_not_te
     head = forge.commit(src__b="1")
     forge.git("checkout", "--quiet", "main")
     tip = forge.commit(docs__c="1")
-    mirrors = Mirrors(tmp_path / "mirrors")
+    mirrors = Mirrors(tmp_path / "mirrors", LOOPBACK)
     pushed = await mirrors.read(REPOSITORY, known(forge), push(tip, base))
     assert pushed.changed == ("docs/c",)
     pull = {"pull_request": {"base": {"sha": tip}, "head": {"sha": head}}}
@@ -144,7 +147,7 @@ async def test_what_listens_to_runs_is_read_on_the_default_branch(forge: Forge, 
     main = forge.commit(_github__workflows__ci_yml="main")
     forge.git("checkout", "--quiet", "-b", "topic")
     topic = forge.commit(_github__workflows__ci_yml="topic")
-    found = await Mirrors(tmp_path / "mirrors").read(REPOSITORY, known(forge), push(topic, ref="refs/heads/topic"))
+    found = await Mirrors(tmp_path / "mirrors", LOOPBACK).read(REPOSITORY, known(forge), push(topic, ref="refs/heads/topic"))
     assert found.default_branch is not None
     assert (found.files[0].text, found.default_branch.sha, found.default_branch.workflows[0].text) == ("topic", main, "main")
 
@@ -152,7 +155,7 @@ async def test_what_listens_to_runs_is_read_on_the_default_branch(forge: Forge, 
 async def test_a_forge_that_is_away_and_a_commit_that_is_gone_are_two_things(forge: Forge, tmp_path: Path) -> None:
     """Away may be there later; what a server that answers does not have is gone. A known commit needs no forge."""
     sha = forge.commit(a="1")
-    mirrors = Mirrors(tmp_path / "mirrors")
+    mirrors = Mirrors(tmp_path / "mirrors", LOOPBACK)
     with pytest.raises(Gone):
         await mirrors.read(REPOSITORY, known(forge), push("1" * 40))
     with pytest.raises(Gone):
@@ -171,7 +174,7 @@ async def test_no_helper_and_no_file_of_the_machine_is_fetched_from(url: str, fo
     target = tmp_path / "touched"
     repository = known(forge, clone_url=url.format(target if url.startswith("ext") else forge.tree))
     with pytest.raises(Away):
-        await Mirrors(tmp_path / "mirrors").read(REPOSITORY, repository, push(""))
+        await Mirrors(tmp_path / "mirrors", LOOPBACK).read(REPOSITORY, repository, push(""))
     assert not target.exists()
 
 
@@ -179,4 +182,4 @@ async def test_a_local_repository_is_read_from_its_directory(forge: Forge, tmp_p
     """Where it is registered as local, a path is its URL."""
     sha = forge.commit(a="1")
     repository = known(forge, provider="local", clone_url=str(forge.tree))
-    assert (await Mirrors(tmp_path / "mirrors").read(REPOSITORY, repository, push(""))).sha == sha
+    assert (await Mirrors(tmp_path / "mirrors", LOOPBACK).read(REPOSITORY, repository, push(""))).sha == sha
