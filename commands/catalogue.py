@@ -16,6 +16,7 @@ from domain import (
     runner_group,
     runner_pool,
     schedule,
+    subscription,
     token,
     workflow_file,
 )
@@ -75,6 +76,10 @@ AGGREGATES: dict[str, Aggregate] = {
     "schedule": Aggregate(
         lambda state, command, _meta: schedule.decide(state, command),
         lambda _stream, state, event, meta: schedule.evolve(state, event, meta),
+    ),
+    "subscription": Aggregate(
+        lambda state, command, _meta: subscription.decide(state, command),
+        lambda _stream, state, event, _meta: subscription.evolve(state, event),
     ),
     "audit": Aggregate(
         lambda _state, command, _meta: audit.decide(command),
@@ -136,6 +141,9 @@ COMMANDS: dict[type, tuple[str, str]] = {
     token.CreateToken: ("token", "token"),
     token.RevokeToken: ("token", "token"),
     token.NoteTokenUse: ("token", "token"),
+    subscription.CreateSubscription: ("subscription", "subscription"),
+    subscription.ChangeSubscription: ("subscription", "subscription"),
+    subscription.DeleteSubscription: ("subscription", "subscription"),
     run.RecordRefusal: ("audit", "audit"),
 }
 
@@ -154,6 +162,7 @@ BEGINNINGS: dict[type, str] = {
     registration.RunnerRegistrationCreated: "registration",
     runner_group.RunnerGroupChanged: "runner_group",
     audit.CommandRefused: "audit",
+    subscription.SubscriptionCreated: "subscription",
     delivery.WebhookReceived: "delivery",
     schedule.ScheduleReadRequested: "schedule",
     commit_status.CommitStatusWanted: "commit_status",

@@ -19,6 +19,7 @@ from domain import (
     runner_group,
     runner_pool,
     schedule,
+    subscription,
     token,
     workflow_file,
 )
@@ -109,6 +110,11 @@ REGISTER: dict[str, tuple[type[msgspec.Struct], int]] = {
     "TokenRevoked": (token.TokenRevoked, 1),
     "TokenUsed": (token.TokenUsed, 1),
     "CommandRefused": (audit.CommandRefused, 1),
+    "SubscriptionCreated": (subscription.SubscriptionCreated, 1),
+    "SubscriptionSecretSet": (subscription.SubscriptionSecretSet, 1),
+    "SubscriptionDisabled": (subscription.SubscriptionDisabled, 1),
+    "SubscriptionEnabled": (subscription.SubscriptionEnabled, 1),
+    "SubscriptionDeleted": (subscription.SubscriptionDeleted, 1),
 }
 
 NAMES: dict[type[msgspec.Struct], tuple[str, int]] = {shape: (name, schema) for name, (shape, schema) in REGISTER.items()}

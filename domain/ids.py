@@ -79,6 +79,11 @@ def token_id(tenant: str, command: UUID) -> UUID:
     return derive("token", tenant, command)
 
 
+def subscription_id(tenant: str, command: UUID) -> UUID:
+    """The stream of a subscription: made by this command."""
+    return derive("subscription", tenant, command)
+
+
 def registration_id(tenant: str, command: UUID) -> UUID:
     """The stream of a registration token for a runner: made by this command."""
     return derive("registration", tenant, command)

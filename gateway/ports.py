@@ -66,16 +66,16 @@ class Bundles(Protocol):
         """The file. Raises SignerAbsent, and KeyError for a blob that is gone."""
 
 
-class RepositorySecrets(Protocol):
-    """The webhook secrets of repositories; see infra.secret_files."""
+class Secrets(Protocol):
+    """The secrets of repositories' webhooks, or of subscriptions; see infra.secret_files."""
 
-    def valid(self, repository: UUID, now: datetime) -> tuple[str, ...]:
+    def valid(self, owner: UUID, now: datetime) -> tuple[str, ...]:
         """The secrets that count now, the newest first."""
 
-    def replace(self, repository: UUID, secret: str, now: datetime) -> bool:
+    def replace(self, owner: UUID, secret: str, now: datetime) -> bool:
         """Make it the newest secret, durably; False where it is already."""
 
-    def remove(self, repository: UUID) -> None:
+    def remove(self, owner: UUID) -> None:
         """Forget them."""
 
 

@@ -24,7 +24,7 @@ from domain.webhooks.payload import PayloadError, payload_of
 from domain.webhooks.shape import text
 from gateway.api.orders import REPLAYED, position_header
 from gateway.http import Parameter, Reply, Request, Route, answer
-from gateway.ports import RepositorySecrets
+from gateway.ports import Secrets
 from gateway.problems import problem
 
 BYTES_MAX = 25 * 1024 * 1024
@@ -50,7 +50,7 @@ class Taken(msgspec.Struct, frozen=True):
 class Webhooks:
     """Serves the three routes. shared: the secrets that count for repositories of the first tenant without one of their own."""
 
-    def __init__(self, handler: Handler, blobs: Blobs, clock: Clock, *, secrets_of: RepositorySecrets, shared: tuple[str, ...]) -> None:
+    def __init__(self, handler: Handler, blobs: Blobs, clock: Clock, *, secrets_of: Secrets, shared: tuple[str, ...]) -> None:
         self._handler = handler
         self._blobs = blobs
         self._secrets = secrets_of

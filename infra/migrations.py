@@ -20,7 +20,7 @@ async def migrate(connection: psycopg.AsyncConnection[object], shard: int) -> No
     files = sorted(
         (file for file in resources.files("infra").joinpath("sql").iterdir() if file.name.endswith(".sql")), key=lambda f: f.name
     )
-    if await _applied(connection, shard) >= len(files):
+    if {file.name for file in files} <= await _applied(connection, shard):
         return
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
@@ -29,22 +29,25 @@ async def migrate(connection: psycopg.AsyncConnection[object], shard: int) -> No
             " applied_at timestamptz not null default now(), primary key (shard, number))"
         )
         done = await _applied(connection, shard)
-        for number, file in enumerate(files[done:], start=done + 1):
+        for file in files:
+            if file.name in done:
+                continue
             await connection.execute(file.read_text().replace("{shard}", str(int(shard))).encode())
             await connection.execute(
-                "insert into public.log_migrations (shard, number, name) values (%s, %s, %s)", (shard, number, file.name)
+                "insert into public.log_migrations (shard, number, name) values (%s, %s, %s)",
+                (shard, int(file.name.partition("_")[0]), file.name),
             )
         await _join_shards(connection)
 
 
-async def _applied(connection: psycopg.AsyncConnection[object], shard: int) -> int:
-    """How many files this shard has, 0 on an empty database."""
+async def _applied(connection: psycopg.AsyncConnection[object], shard: int) -> set[str]:
+    """The names of the files that this shard has, none on an empty database."""
     cursor = connection.cursor(row_factory=psycopg.rows.scalar_row)
     await cursor.execute("select to_regclass('public.log_migrations') is not null")
     if not await cursor.fetchone():
-        return 0
-    await cursor.execute("select count(*) from public.log_migrations where shard = %s", (shard,))
-    return int(await cursor.fetchone() or 0)
+        return set()
+    await cursor.execute("select name from public.log_migrations where shard = %s", (shard,))
+    return {str(name) for name in await cursor.fetchall()}
 
 
 async def _join_shards(connection: psycopg.AsyncConnection[object]) -> None:

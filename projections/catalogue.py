@@ -12,6 +12,7 @@ from projections.repositories import REPOSITORIES
 from projections.runners import RUNNERS
 from projections.schedules import SCHEDULES
 from projections.status import STATUS
+from projections.subscriptions import SUBSCRIPTIONS
 from projections.table import View
 from projections.tokens import TOKENS
 
@@ -31,6 +32,7 @@ VIEWS: dict[str, View] = {
         SCHEDULES,
         ATTESTED,
         COMMIT_STATUSES,
+        SUBSCRIPTIONS,
     )
 }
 

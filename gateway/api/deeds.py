@@ -21,6 +21,7 @@ UNION ALL SELECT j.id, j.name FROM views.jobs j JOIN views.runs r ON r.id = j.ru
 UNION ALL SELECT id, name FROM views.runners WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
 UNION ALL SELECT id, full_name FROM views.repositories WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
 UNION ALL SELECT id, name FROM views.tokens WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
+UNION ALL SELECT id, url FROM views.subscriptions WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
 UNION ALL SELECT id, path FROM views.workflows WHERE id = ANY(%(ids)s) AND tenant = %(tenant)s
 """
 

@@ -46,7 +46,7 @@ from gateway.api.repository_shapes import (
     Dispatched,
 )
 from gateway.http import Reply, Request, Route, answer
-from gateway.ports import RepositorySecrets
+from gateway.ports import Secrets
 from gateway.problems import problem
 
 
@@ -59,7 +59,7 @@ class Repositories:
         answering: Answering,
         *,
         blobs: Blobs,
-        secrets: RepositorySecrets,
+        secrets: Secrets,
         clock: Clock,
         public_url: str,
         untrusted_values: str = "warn",

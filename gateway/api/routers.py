@@ -12,6 +12,7 @@ from gateway.api.overview import overview_routes, record_routes
 from gateway.api.provenance import provenance_routes
 from gateway.api.replay import replay_routes
 from gateway.api.runs import run_routes
+from gateway.api.subscriptions import subscription_routes
 from gateway.api.tokens import token_routes
 from gateway.api.transparency import transparency_routes
 from gateway.api.why import why_routes
@@ -34,4 +35,5 @@ def read_routers() -> tuple[APIRouter, ...]:
         fleet_routes(),
         delivery_routes(),
         commit_status_routes(),
+        subscription_routes(),
     )

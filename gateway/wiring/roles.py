@@ -127,7 +127,12 @@ def reconciler(parts: Parts) -> None:
     from commands.reactor import Reactor
     from commands.reconciler import Reconciler
     from commands.schedules import Schedules
+    from commands.subscribers import Subscribers
     from infra.attendance import attended
+    from infra.courier import Courier
+    from infra.egress import Egress
+    from infra.outbox import PostgresOutbox
+    from infra.secret_files import SecretFiles
     from projections.deadlines import PostgresDeadlines
     from projections.schedules import PostgresSchedules
 
@@ -136,6 +141,10 @@ def reconciler(parts: Parts) -> None:
     parts.agents.keep("deliveries", Deliveries(parts.handler, parts.store, parts.feed, parts.clock, answers).run)
     if parts.settings.forge_tokens is not None:
         statuses(parts)
+    secrets = SecretFiles(parts.settings.data / "subscription-secrets")
+    courier = Courier(Egress(parts.settings.networks), secrets, parts.clock.now)
+    outbox = PostgresOutbox(parts.places.database_url)
+    parts.agents.keep("subscribers", Subscribers(parts.handler, parts.feed, parts.clock, outbox, courier.send).run)
     schedules = PostgresSchedules(parts.connections)
     parts.agents.keep("schedules", Schedules(parts.handler, parts.blobs, schedules, parts.clock, answers).run)
     deadlines = PostgresDeadlines(parts.connections)

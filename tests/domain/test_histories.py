@@ -56,6 +56,8 @@ REFUSALS = (
     "group_not_granted",
     "bad_registration",
     "bad_group",
+    "subscription_not_found",
+    "bad_subscription",
     "token_not_found",
     "token_over",
     "bad_token",

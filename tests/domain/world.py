@@ -29,6 +29,7 @@ from domain.run import followers
 from domain.run.events import Follower
 from domain.run.state import Run
 from domain.runner_group import ChangeRunnerGroup
+from domain.subscription import ChangeSubscription, CreateSubscription, DeleteSubscription
 from domain.token import CreateToken, NoteTokenUse, RevokeToken
 from domain.workflow import reader
 from domain.workflow.gather import gather
@@ -377,6 +378,18 @@ class World:
             facts = r.RegisterRunner(runner, "r", self.pick(((), (), ("gpu",), ("root",))), 1, "linux", "x64", "0", key=key)
             self.send(UseRegistration(registration, replace(facts, group=self.pick(("", "", "default", "wrong")))))
 
+    def subscriptions(self) -> None:
+        """Events are to be sent to some URL or to none; that is stopped, goes on, is signed anew, or ends."""
+        for _ in range(6):
+            stream = ids.subscription_id("default", ids.derive("subscription", self.draw(6)))
+            if self.draw(2) == 0:
+                types = self.pick((("RunCompleted",), ("RunCompleted",), ("*",), ()))
+                self.send(CreateSubscription(stream, self.pick(("https://a.example/",) * 3 + ("ftp://a.example/",)), types))
+            versions = (1,) if self.draw(4) == 0 else None
+            self.send(ChangeSubscription(stream, self.pick((None, True, False)), "x", self.draw(2) == 0, versions))
+            if self.draw(8) == 0:
+                self.send(DeleteSubscription(stream))
+
     def access(self) -> None:
         """Tokens are made, used, revoked, and outlive their time; a group of runners serves others."""
         for _ in range(3):
@@ -568,6 +581,7 @@ ACTIONS = (
     "runner",
     *("joins",) * 2,
     "access",
+    "subscriptions",
     "refused",
     "again",
     "late",

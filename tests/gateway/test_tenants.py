@@ -18,9 +18,11 @@ from tests.gateway.test_webhooks import SECRET, deliver
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/workflows/{id}"): {"enabled": False},
     ("PATCH", "/api/v1/repositories/{id}"): {"retry": "max=2 on=lost"},
+    ("PATCH", "/api/v1/subscriptions/{id}"): {"enabled": False},
 }
 """Bodies of routes that need one and name something by an id; of other routes {} will do."""
 
+WHSEC = "whsec_" + "AAAA" * 8
 SHARED = ("/healthz", "/readyz")
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -73,8 +75,10 @@ async def settle(gateway: Gateway, name: str) -> Tenant:
     assert (await tenant.ask("POST", "/api/v1/repositories", forge)).status == 201
     star = {"action": "created", "repository": {"full_name": f"{name}/pay"}}
     assert (await deliver(gateway, "star", star, tenant=name)).status == 202
+    subscription = {"url": f"https://{name}.invalid/", "types": ["RunCompleted"], "secret": WHSEC}
+    assert (await tenant.ask("POST", "/api/v1/subscriptions", subscription)).status == 201
     head = (await gateway.request("GET", "/api/v1/events", role=name + "admin")).json["head"]
-    for kind in ("repositories", "workflows", "runners", "tokens", "deliveries"):
+    for kind in ("repositories", "workflows", "runners", "tokens", "deliveries", "subscriptions"):
         listed = await tenant.ask("GET", f"/api/v1/{kind}?at_least={head}")
         tenant.ids[kind] = listed.json["items"][0]["id"]
     tenant.ids |= {"runs": str(run), "jobs": str(job.job)}
