@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from gateway.auth import Identity, authorise
-from gateway.authentication import Authentication
+from gateway.authentication import Authentication, Failure
 from gateway.git_http import GitHttp
 from gateway.http import AsgiApp, ClientGone, Message, Receive, Reply, Request, Route, Scope, Send, Table, too_large
 from gateway.metrics.tallies import OTHER, Tallies
@@ -20,6 +20,8 @@ from gateway.rest import PUBLIC
 log = logging.getLogger(__name__)
 
 REST_BYTES_MAX = 2 * 1024 * 1024
+SIGNED: dict[str, Failure] = {"bad_signature": "signature", "wrong_time": "time"}
+"""The 401s that are answered elsewhere, and what they are counted as."""
 NOBODY = Identity(tenant="", role="viewer", actor="", token="")
 """Who asks by a signature: the route finds out; in no tenant there is anything."""
 
@@ -143,6 +145,8 @@ class App:
     async def _fail(self, scope: Scope, answer: "Answer", error: Exception) -> None:
         shown = from_exception(error)
         status = shown.problem.status
+        if reason := SIGNED.get(shown.problem.code):
+            self._authentication.failed(reason)
         if status == 500:
             self._tallies.errors["gateway", type(error).__name__] += 1
             log.error("%s %s failed (request %s)", scope.get("method", "GET"), scope["path"], answer.request_id, exc_info=error)

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -26,7 +27,8 @@ RUNNER_FILE = "runner-token"
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token).
 
-    runner: the one that this credential may speak for; job: the one whose own it is. None where it is not bound to one.
+    runner: the one that this credential may speak for; job: the one whose own it is. None where it is not bound to one. until: when it ends, if
+    it does.
     """
 
     tenant: str
@@ -35,6 +37,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     runner: UUID | None = None
     job: UUID | None = None
+    until: datetime | None = None
 
 
 def authorise(identity: Identity, least: Least) -> None:

@@ -13,15 +13,14 @@ from uuid import UUID
 import msgspec
 
 from domain.envelope import Recorded
-from domain.ports import EventStore
-from domain.token import TokenRevoked
+from domain.ports import Clock, EventStore
 from gateway.api.shapes import RunShape, run_shape
 from gateway.http import ClientGone, Request, Route, Send
 from gateway.hub import Hub
-from gateway.sse import STUCK_SECONDS, TOKEN_REVOKED, TOO_SLOW
-from gateway.streams import token_key
+from gateway.sse import STUCK_SECONDS, TOO_SLOW
 from gateway.tenant_log import TenantLog
 from gateway.topics import RunEvents
+from gateway.validity import valid
 from projections.fold import Folder, rows_of
 from projections.status import JOBS, RUNS, JobRow, RunRow
 
@@ -72,9 +71,10 @@ class Standing:
 class RunStatuses:
     """Serves all WebSockets of this gateway."""
 
-    def __init__(self, store: EventStore, hub: Hub, base_url: str) -> None:
+    def __init__(self, store: EventStore, hub: Hub, clock: Clock, base_url: str) -> None:
         self._store = store
         self._hub = hub
+        self._clock = clock
         self._base_url = base_url
 
     def routes(self) -> list[Route]:
@@ -82,10 +82,10 @@ class RunStatuses:
         return [Route(method="GET", path="/api/v1/ws/runs/{id}", least="viewer", summary="Follow how a run stands", stream=self.follow)]
 
     async def follow(self, request: Request, send: Send) -> None:
-        """Messages until the run is complete, the server ends, the token is revoked, or the client takes nothing."""
+        """Messages until the run is complete, the server ends, its token ends, or it takes nothing."""
         run, news = request.params[0], asyncio.Event()
         with ExitStack() as stack:
-            watch = stack.enter_context(self._hub.follow(token_key(request.identity), news))
+            token = stack.enter_context(valid(self._hub, request.identity, self._clock, news))
             follower = stack.enter_context(self._hub.follow(run, news))
             history = RunEvents(run, TenantLog(self._store, request.identity.tenant), self._hub, follower, 0)
             await history.open()
@@ -95,8 +95,8 @@ class RunStatuses:
             while True:
                 closed = self._hub.closed
                 news.clear()  # before it is looked: what comes meanwhile wakes again
-                if any(isinstance(event.data, TokenRevoked) for event in watch.take() or ()):
-                    await socket.close(POLICY, TOKEN_REVOKED.detail)
+                if ended := token.over():
+                    await socket.close(POLICY, ended.detail)
                     return
                 events = await history.page()
                 status = standing.after(events) if events else None

@@ -34,6 +34,7 @@ class Dropped(msgspec.Struct, frozen=True):
 
 TOO_SLOW = Dropped("too_slow", f"nothing was taken for {STUCK_SECONDS:.0f} seconds", "come back with Last-Event-ID; nothing is lost")
 TOKEN_REVOKED = Dropped("token_revoked", "the token that opened this stream is revoked", "use another token")
+TOKEN_EXPIRED = Dropped("token_expired", "the token that opened this stream has expired", "use another token")
 
 
 class EventStream:

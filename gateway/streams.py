@@ -2,7 +2,7 @@
 
 A stream is its topics' cursors: it sends what lies after them, then waits to be woken. Ids are the cursors (`attempt:line`
 of a log, a position of events, of several topics a comma list), so a client that comes back with Last-Event-ID (or
-`after`) gets every line and event once. A client that takes nothing is dropped, and so is one whose token is revoked.
+`after`) gets every line and event once. A client that takes nothing is dropped, and so is one whose token ends.
 """
 
 import asyncio
@@ -11,18 +11,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from uuid import UUID
 
-from domain.ports import EventStore
-from domain.token import TokenRevoked
-from gateway.auth import Identity
+from domain.ports import Clock, EventStore
 from gateway.batches import Batch, EventBatches, batch
-from gateway.http import DIGITS_MAX, ID_LENGTH, Parameter, Request, Route, Send, Stream
+from gateway.http import DIGITS_MAX, Parameter, Request, Route, Send, Stream
 from gateway.hub import Follower, Hub, runs_of
 from gateway.log_pages import LogPages
 from gateway.ports import Logs
 from gateway.problems import ProblemError, problem
-from gateway.sse import TOKEN_REVOKED, EventStream
+from gateway.sse import EventStream
 from gateway.tenant_log import TenantLog
 from gateway.topics import LogTopic, RunEvents, RunTopic, TenantTopic, Topic
+from gateway.validity import valid
 
 TOPICS_MAX = 32
 LINE = "[0-9]{1,6}:[0-9]{1,11}"
@@ -65,11 +64,12 @@ TOPICS = (
 class Streams:
     """Serves all readers of this gateway."""
 
-    def __init__(self, store: EventStore, logs: Logs, hub: Hub) -> None:
+    def __init__(self, store: EventStore, logs: Logs, hub: Hub, clock: Clock) -> None:
         self._store = store
         self._pages = LogPages(logs)
         self._batches = EventBatches()
         self._hub = hub
+        self._clock = clock
 
     def routes(self) -> list[Route]:
         """The streams' part of the table."""
@@ -107,7 +107,7 @@ class Streams:
     ) -> None:
         news = asyncio.Event()
         with ExitStack() as stack:
-            watch = stack.enter_context(self._hub.follow(token_key(request.identity), news))
+            token = stack.enter_context(valid(self._hub, request.identity, self._clock, news))
             topics = [self._topic(stack, request, name, text, news=news, only=only) for name, text in zip(names, after, strict=True)]
             for topic in topics:
                 await topic.open()
@@ -118,8 +118,8 @@ class Streams:
             while True:
                 closed, idle = self._hub.closed, True
                 news.clear()  # before it is looked: what comes meanwhile wakes again
-                if any(isinstance(event.data, TokenRevoked) for event in watch.take() or ()):
-                    await stream.drop(TOKEN_REVOKED)
+                if ended := token.over():
+                    await stream.drop(ended)
                     return
                 for name, topic in zip(names, topics, strict=True):
                     page = None if topic.over else await topic.page()
@@ -165,11 +165,6 @@ def joined(name: str, topic: Topic, topics: Sequence[Topic], page: Batch) -> Bat
 def cursor(topics: Sequence[Topic]) -> str:
     """Where all of them stand."""
     return ",".join(topic.cursor for topic in topics)
-
-
-def token_key(identity: Identity) -> UUID | str:
-    """What to follow of a token: its stream, where it has one. Those of the data directory have none and are never revoked."""
-    return UUID(identity.token) if len(identity.token) == ID_LENGTH else f"token {identity.token}"
 
 
 def _followed(path: str, summary: str, stream: Stream, *parameters: Parameter) -> Route:

@@ -11,6 +11,7 @@ import msgspec
 from domain.events import REGISTER
 from domain.pools import POOLS
 from domain.service_levels import ATTEMPT_RESULTS, CONCLUSIONS, LOSSES, RUN_RESULTS, STEP_FAILURES
+from gateway.authentication import AUTHENTICATION_FAILURES
 from gateway.metrics.tallies import OTHER
 from projections.catalogue import VIEWS
 from projections.figures import RUNNER_STATES
@@ -175,6 +176,15 @@ REGISTRY: tuple[Metric, ...] = (
         "process",
         f"What nobody expected. component: {SERVER_PARTS}; error_type: the class of the error.",
         ("component", "error_type"),
+    ),
+    Metric(
+        "ledgermill_authentication_failures_total",
+        "counter",
+        "process",
+        "Requests that were answered 401. reason: there was no token; it is known nowhere (a wrong or forged one too); it was revoked; it"
+        " has expired; the signature of a webhook, or the time of a runner's assertion, is wrong.",
+        ("reason",),
+        (AUTHENTICATION_FAILURES,),
     ),
     Metric(
         "ledgermill_scrapes_failed_total",

@@ -44,6 +44,7 @@ def of_process(tallies: Tallies, errors: Mapping[Labels, int], commits: Histogra
         "ledgermill_events_appended_total": {(): appended},
         "ledgermill_commit_seconds": {(): commits},
         "cicd_system_errors_total": {**errors, **tallies.errors},
+        "ledgermill_authentication_failures_total": tallies.authentication_failures,
         "ledgermill_scrapes_failed_total": {(): tallies.scrapes_failed},
     }
 

@@ -14,13 +14,14 @@ class Tallies:
     """One per gateway.
 
     requests: answers that began, by (method, route, status). log_latency: see the registry. errors: what nobody expected,
-    by (component, class of the error). scrapes_failed: how often the database gave no figures.
+    by (component, class of the error). authentication_failures: by (reason,). scrapes_failed: how often the database gave no figures.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[Labels] = Counter()
         self.log_latency = Histogram(LATENCY_SECONDS)
         self.errors: Counter[Labels] = Counter()
+        self.authentication_failures: Counter[Labels] = Counter()
         self.scrapes_failed = 0
 
     def answered(self, method: str, route: str, status: int) -> None:

@@ -95,9 +95,9 @@ async def gateway(parts: Parts) -> Gateway:
         version=release(),
         log_latency=tallies.log_latency,
     )
-    streams, documents = Streams(parts.store, logs, hub), LogDocuments(parts.store, logs)
+    streams, documents = Streams(parts.store, logs, hub, parts.clock), LogDocuments(parts.store, logs)
     routes = [*protocol.routes(), *_commands(parts, refusals), *streams.routes(), *documents.routes()]
-    sockets = RunStatuses(parts.store, hub, parts.places.public_url).routes()
+    sockets = RunStatuses(parts.store, hub, parts.clock, parts.places.public_url).routes()
 
     parts.agents.keep("fan-out", fan_out.run)
     parts.agents.keep("presence", presence.run)
@@ -119,7 +119,8 @@ async def gateway(parts: Parts) -> Gateway:
         errors=parts.agents.errors,
         version=release(),
     )
-    return Gateway(_app(parts, routes, sockets, lag, tallies=tallies, metrics=metrics), quiesce, presence.left)
+    app = _app(parts, routes, sockets, lag, tallies=tallies, metrics=metrics, refusals=refusals)
+    return Gateway(app, quiesce, presence.left)
 
 
 def is_signed(key: str, signature: bytes, content: bytes) -> bool:
@@ -129,7 +130,16 @@ def is_signed(key: str, signature: bytes, content: bytes) -> bool:
     return signatures.is_signed(key, signature, content)
 
 
-def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "ViewLag", *, tallies: "Tallies", metrics: "Metrics") -> "App":
+def _app(
+    parts: Parts,
+    routes: "list[Route]",
+    sockets: "list[Route]",
+    lag: "ViewLag",
+    *,
+    tallies: "Tallies",
+    metrics: "Metrics",
+    refusals: "Refusals",
+) -> "App":
     """The application over the hot routes and those that only read, for whoever is known here."""
     from gateway.api.metrics import metrics_routes
     from gateway.api.reads import Reading
@@ -158,7 +168,15 @@ def _app(parts: Parts, routes: "list[Route]", sockets: "list[Route]", lag: "View
         bundles=Bundles(parts.store, parts.blobs, signed.ask),
     )
     assertions = Assertions(parts.handler, parts.clock, is_signed)
-    authentication = Authentication(ensure_tokens(data), parts.handler, parts.clock, assertions, job_tokens(data))
+    authentication = Authentication(
+        ensure_tokens(data),
+        parts.handler,
+        parts.clock,
+        assertions,
+        job_tokens(data),
+        refusals=refusals,
+        failures=tallies.authentication_failures,
+    )
     git = GitHttp(parts.handler, GitServer(mirrors(parts), data / "git"), authentication)
     routers = (*read_routers(), metrics_routes(metrics.page))
     served = rest(routers, routes, reading, lambda: _health(parts))
@@ -183,6 +201,7 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     from gateway.api.language import language_routes
     from gateway.api.orders import Orders
     from gateway.api.repositories import Repositories
+    from gateway.api.subscriptions import SubscriptionCommands
     from gateway.api.tokens import TokenCommands
     from gateway.webhooks import Webhooks, shared_secrets
     from infra.secret_files import SecretFiles
@@ -206,8 +225,10 @@ def _commands(parts: Parts, refusals: "Refusals") -> "list[Route]":
     shared = shared_secrets(parts.settings.webhook_secret)
     webhooks = Webhooks(parts.handler, parts.blobs, parts.clock, secrets_of=secrets, shared=shared)
     fleet = FleetCommands(orders)
-    routes = (commands.routes(), repositories.routes(), webhooks.routes(), tokens.routes(), fleet.routes(), language_routes(called))
-    return [route for each in routes for route in each]
+    own = SecretFiles(parts.settings.data / "subscription-secrets")
+    subscriptions = SubscriptionCommands(orders, parts.handler, parts.clock, secrets=own, allowed=parts.settings.networks)
+    served = (commands, repositories, webhooks, tokens, fleet, subscriptions)
+    return [*(route for each in served for route in each.routes()), *language_routes(called)]
 
 
 async def _restore(data: Path, restart: Any, acquiring: "Acquiring", presence: Any, head: int) -> None:

@@ -118,3 +118,38 @@ async def test_a_revoked_token_is_refused_by_every_gateway(postgres_url: str, tm
         assert again.status == 204
         unknown = await two.request("DELETE", "/api/v1/tokens/00000000-0000-0000-0000-000000000000")
         assert (unknown.status, unknown.json["code"]) == (404, "token_not_found")
+
+
+async def _failures(gateway: Gateway) -> dict[str, float]:
+    """What the metric says, by reason; a page is at most a second old."""
+    async with gateway.session.get(gateway.url + "/metrics", headers=gateway.headers()) as response:
+        text = await response.text()
+    name = "ledgermill_authentication_failures_total"
+    return {line.split('"')[1]: float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + "{")}
+
+
+async def test_who_is_not_let_in_is_counted_and_fills_no_log(gateway: Gateway) -> None:
+    """By why; of a token that is over the audit tells, once for all its uses of a minute, and of guesses nothing."""
+    made = await create(gateway, "viewer")
+    assert (await gateway.request("DELETE", f"/api/v1/tokens/{made['id']}")).status == 204
+    before = await gateway.store.head()
+    for _ in range(20):
+        assert (await gateway.request("GET", "/api/v1/runs", role="viewer")).status == 401
+        assert (await gateway.request("GET", "/api/v1/runs", role=None)).status == 401
+        guessed = {"Authorization": "Bearer lmt_" + "A" * 64}
+        assert (await gateway.request("GET", "/api/v1/runs", role=None, **guessed)).status == 401
+        assert (await gateway.request("POST", "/api/v1/webhooks/github", {}, None, X_Hub_Signature_256="sha256=0")).status == 401
+    wanted = {"missing": 20, "unknown": 20, "revoked": 20, "expired": 0, "signature": 20, "time": 0}
+    async with asyncio.timeout(60):
+        while await _failures(gateway) != wanted:
+            await asyncio.sleep(0.05)  # a page of metrics is kept for a second
+        while (page := await gateway.store.read(before)) is None:
+            await asyncio.sleep(0.01)  # the audit is told beside the answer
+    (told,) = page.events
+    assert (told.type, told.data.code, told.data.target, told.meta.actor) == (
+        "CommandRefused",
+        "token_revoked",
+        made["id"],
+        f"token:{made['id']}",
+    )
+    assert gateway.tokens["viewer"] not in str(told)

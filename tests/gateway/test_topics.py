@@ -114,6 +114,20 @@ async def test_topics_are_of_one_tenant(gateway: Gateway) -> None:
     assert seen == {"beta"}
 
 
+async def test_an_expired_token_ends_the_streams_that_it_opened(gateway: Gateway) -> None:
+    """With the reason, although nothing happens meanwhile."""
+    run = await gateway.run()
+    body = {"name": "guest", "role": "viewer", "expires_in_seconds": 3}
+    gateway.tokens["guest"] = (await gateway.request("POST", "/api/v1/tokens", body)).json["token"]
+    url = f"{gateway.url}{STREAM}?topics=run:{run}"
+    async with asyncio.timeout(60), gateway.session.get(url, headers=gateway.headers("guest")) as response:
+        assert response.status == 200
+        told = (await response.content.read()).decode()
+    assert "event: dropped\n" in told
+    assert '"code":"token_expired"' in told
+    assert (await gateway.request("GET", STREAM, role="guest")).status == 401
+
+
 async def test_a_revoked_token_ends_the_streams_that_it_opened(gateway: Gateway) -> None:
     """With the reason; the token of another goes on."""
     run = await gateway.run()
