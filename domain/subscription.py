@@ -11,8 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.refusals import REPEAT, Decision, Refusal
-from domain.repository import mismatch
+from domain.refusals import REPEAT, Decision, Refusal, mismatch
 
 EVERYTHING = "*"
 """Stands for all types of events."""
@@ -117,8 +116,9 @@ def decide(state: Subscription | None, command: SubscriptionCommand) -> Decision
         return _create(state, command)
     if state is None or state.deleted:
         return Refusal("subscription_not_found", f"there is no subscription {command.subscription}", state="absent")
-    if command.versions is not None and state.version not in command.versions:
-        return mismatch(f"subscription {command.subscription}", state.version)
+    other = mismatch(f"subscription {command.subscription}", state.version, command.versions)
+    if other is not None:
+        return other
     match command:
         case ChangeSubscription():
             return _change(state, command)

@@ -27,8 +27,8 @@ RUNNER_FILE = "runner-token"
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated caller. actor: opaque id for the envelope; token: id of the token used (not the token).
 
-    runner: the one that this credential may speak for; job: the one whose own it is. None where it is not bound to one. until: when it ends, if
-    it does.
+    runner: the one that this credential may speak for; job: the one whose own it is. None where it is not bound to one.
+    until: when it ends, if it does.
     """
 
     tenant: str

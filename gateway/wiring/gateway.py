@@ -119,8 +119,7 @@ async def gateway(parts: Parts) -> Gateway:
         errors=parts.agents.errors,
         version=release(),
     )
-    app = _app(parts, routes, sockets, lag, tallies=tallies, metrics=metrics, refusals=refusals)
-    return Gateway(app, quiesce, presence.left)
+    return Gateway(_app(parts, routes, sockets, lag, tallies=tallies, metrics=metrics, refusals=refusals), quiesce, presence.left)
 
 
 def is_signed(key: str, signature: bytes, content: bytes) -> bool:

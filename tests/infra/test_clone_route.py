@@ -115,6 +115,8 @@ class WebForge:
         served = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
+            timeout = 30
+
             def __init__(self, *given: Any) -> None:
                 super().__init__(*given, directory=str(forge.tree / ".git"))
 
@@ -138,6 +140,7 @@ class WebForge:
                 """Say nothing."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = False  # then closing waits for them, and they for their sockets
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 

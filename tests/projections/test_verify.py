@@ -113,8 +113,14 @@ async def check_run(world: World, pool: Pool, run: UUID) -> tuple[Difference, ..
 
 
 def busiest_run(world: World) -> UUID:
-    """The run with the most events."""
-    return max(world.runs, key=lambda run: len(events_of(world, run)))
+    """The run with the most events, of those that a registered runner worked on, where there are any."""
+    registered = {event.stream for event in world.log if event.type == "RunnerRegistered"}
+
+    def weight(run: UUID) -> tuple[bool, int]:
+        events = events_of(world, run)
+        return any(event.type == "JobAcquired" and event.data.runner in registered for event in events), len(events)
+
+    return max(world.runs, key=weight)
 
 
 async def test_each_run_of_a_sound_store_is_clean(projected: World, pool: Pool) -> None:
