@@ -66,6 +66,8 @@ async def listening(serve: Serve, **how: Any) -> AsyncIterator[int]:
             await serve(reader, writer)
             await writer.drain()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(served, "127.0.0.1", 0, **how)
     try:
@@ -73,6 +75,8 @@ async def listening(serve: Serve, **how: Any) -> AsyncIterator[int]:
     finally:
         server.close()
         await server.wait_closed()
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:  # connections, also such as never got beyond a handshake
+            await asyncio.wait(others, timeout=60)
 
 
 async def request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
