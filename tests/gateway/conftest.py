@@ -175,10 +175,10 @@ class HandRunner:
         lines = tuple(wire.Line(line=n, step=0, at=at, stream="stdout", text=f"{text} {n}") for n in range(first, last + 1))
         return await self.post(f"jobs/{job.job}/logs", wire.Logs(lines=lines, **self.fence(job)))
 
-    async def step(self, job: wire.JobMessage, outcome: str = "success") -> Answer:
-        """The only step began and ended."""
+    async def step(self, job: wire.JobMessage, outcome: str = "success", subjects: tuple[wire.Subject, ...] = ()) -> Answer:
+        """The only step began and ended. subjects: what it attests."""
         at = datetime.now(UTC)
-        end = wire.StepEnd(index=0, outcome=outcome, conclusion=outcome, exit_code=0, started_at=at, ended_at=at)  # type: ignore[arg-type]  # the fields by name, and outcomes as the test writes them
+        end = wire.StepEnd(index=0, outcome=outcome, conclusion=outcome, exit_code=0, started_at=at, ended_at=at, subjects=subjects)  # type: ignore[arg-type]  # the fields by name, and outcomes as the test writes them
         message = wire.Steps(seq=1, transitions=(wire.StepStart(index=0, started_at=at), end), **self.fence(job))
         return await self.post(f"jobs/{job.job}/events", message)
 
