@@ -7,10 +7,10 @@ to know by itself what it has done. What cannot be done yet waits for its time, 
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from commands.lines import Lines
 from domain.envelope import Recorded, Unreadable
 from domain.ports import EventStore, Feed, StoreUnavailable, StreamUnreadable, Tracking, TrackingConflict, VersionConflict
 
@@ -44,53 +44,37 @@ class InLines:
         self._types = types
         self._line = line
         self._work = work
-        self._waiting: dict[Any, deque[Recorded]] = {}
-        self._open: set[int] = set()
-        self._read = 0
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
 
     async def run(self) -> None:
         """Work off every event from the recorded position on."""
         while True:
             try:
-                self._waiting, self._open = {}, set()
-                self._read = noted = await self._store.tracked(self._agent)
+                noted = await self._store.tracked(self._agent)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._note(noted))
-                    await self._follow(tasks)
+                    lines = Lines(tasks, self._to_its_end, noted)
+                    tasks.create_task(self._note(lines, noted))
+                    await self._follow(lines)
             except* (TrackingConflict, VersionConflict, StoreUnavailable) as errors:
                 log.warning("%s begin again at the recorded position: %s", self._agent, errors.exceptions[0])
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        async for page in self._feed.pages(self._read):
+    async def _follow(self, lines: Lines) -> None:
+        async for page in self._feed.pages(lines.read):
             for event in page.events:
-                if event.type in self._types:
-                    self._open.add(event.position)
-                    if not isinstance(event.data, Unreadable):  # newer code does those: the recorded position stays before them
-                        self._queue(event, tasks)
-            self._read = page.last
+                if event.type not in self._types:
+                    continue
+                if isinstance(event.data, Unreadable):
+                    lines.hold(event.position)  # newer code does those: the recorded position stays before them
+                else:
+                    lines.add(self._line(event), event)  # one that needs no work any more is found out when its turn comes
+            lines.read = page.last
 
-    def _queue(self, event: Recorded, tasks: asyncio.TaskGroup) -> None:
-        """Behind the others of its line. One that needs no work any more is found out when its turn comes."""
-        line = self._line(event)
-        if line in self._waiting:
-            self._waiting[line].append(event)
-        else:
-            self._waiting[line] = deque([event])
-            tasks.create_task(self._walk(line))
-
-    async def _walk(self, line: Any) -> None:
-        waiting = self._waiting[line]
-        while waiting:
-            event = waiting[0]
+    async def _to_its_end(self, event: Recorded) -> None:
+        pause = await self._done(event)
+        while pause is not None:
+            await asyncio.sleep(pause)
             pause = await self._done(event)
-            while pause is not None:
-                await asyncio.sleep(pause)
-                pause = await self._done(event)
-            self._open.discard(event.position)
-            waiting.popleft()
-        del self._waiting[line]
 
     async def _done(self, event: Recorded) -> float | None:
         try:
@@ -101,12 +85,11 @@ class InLines:
             await asyncio.Event().wait()  # newer code does; the recorded position stays before it
             raise
 
-    async def _note(self, noted: int) -> None:
+    async def _note(self, lines: Lines, noted: int) -> None:
         """Write down, now and then, before which position everything is done."""
         while True:
             await asyncio.sleep(NOTE_SECONDS)
-            done = min(self._open) - 1 if self._open else self._read
-            if done > noted:
+            if lines.done > noted:
                 with contextlib.suppress(TrackingConflict):
-                    await self._store.append([], Tracking(self._agent, noted, done))
+                    await self._store.append([], Tracking(self._agent, noted, lines.done))
                 noted = await self._store.tracked(self._agent)

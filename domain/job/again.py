@@ -166,7 +166,8 @@ def _held(stream: UUID, state: Acquired | Running, first: Any, second: Any, at: 
             return c.ReportSteps(*fence, transitions + 1, (c.StepTransition(first.index, first.started_at),))
         case e.StepCompleted():
             facts = first.outcome, first.conclusion, first.exit_code, first.effect, first.ended_at, first.outputs, first.message
-            return c.ReportSteps(*fence, transitions + 1, (c.StepTransition(first.index, first.started_at, *facts),))
+            ended = c.StepTransition(first.index, first.started_at, *facts, subjects=first.subjects)
+            return c.ReportSteps(*fence, transitions + 1, (ended,))
         case e.LogSegmentStored():
             stored = c.Segment(first.segment, first.first_line, first.lines, first.bytes, first.sha256, first.text_bytes)
             return c.StoreLogSegments(*fence, (stored,))

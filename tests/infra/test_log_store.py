@@ -39,7 +39,7 @@ class JobStream:
         if self.away:
             raise StoreUnavailable("STO005: away")
         events: Sequence[Recorded] = ()
-        known = [each.data.segment for each in await self.store.load(JOB)]
+        known = [each.data.segment for each in await self.store.load(JOB) if isinstance(each.data, LogSegmentStored)]
         if self.refusal is None and command.segments[0].segment not in known:
             events = await self.append(command)
         self.committed.set()

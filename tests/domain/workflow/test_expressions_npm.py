@@ -34,7 +34,8 @@ CONTEXTS: dict[str, Any] = {
     "env": {"A": "1", "EMPTY": "", "HEX": "0x1F", "T": "TRUE", "JSON": '{"a": [1, {"b": null}]}', "TEXT": "{0} {1} {{é}}"},
     "steps": {"a": {"outcome": "success", "outputs": {"k": "v"}}, "b": {"outcome": "failure", "outputs": {}}},
 }
-FUNCTIONS = {"success": True, "failure": False, "always": True, "cancelled": False}
+FUNCTIONS = {"success": (255, True), "failure": (255, False), "always": (0, True), "cancelled": (0, False)}
+"""How many arguments each takes at most, as in the `if` of a job, and its answer."""
 GRAMMAR = Grammar(
     leaves=(
         *("github", "github.ref", "github.event", "github.Event.labels", "github['event'].n", "matrix.list", "matrix.node", "matrix.*"),
@@ -82,7 +83,7 @@ def library() -> Path:
 def ours(text: str) -> dict[str, Any]:
     """Our answer in the form of theirs."""
     try:
-        value = evaluate(text, CONTEXTS, {name: (lambda answer=answer: answer) for name, answer in FUNCTIONS.items()})
+        value = evaluate(text, CONTEXTS, {name: (lambda *_, answer=answer: answer) for name, (_, answer) in FUNCTIONS.items()})
     except ExpressionError as error:
         return {"ok": False, "err": error.message}
     return {"ok": True, "kind": kind(value), "value": value}

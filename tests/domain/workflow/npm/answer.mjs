@@ -4,8 +4,8 @@ import {data, Evaluator, Lexer, Parser} from "@actions/expressions";
 
 const {contexts, functions, expressions} = JSON.parse(readFileSync(0, "utf8"));
 const context = JSON.parse(JSON.stringify(contexts), data.reviver);
-const infos = Object.entries(functions).map(([name, answer]) => ({
-  name, minArgs: 0, maxArgs: 0, call: () => new data.BooleanData(answer),
+const infos = Object.entries(functions).map(([name, [maxArgs, answer]]) => ({
+  name, minArgs: 0, maxArgs, call: () => new data.BooleanData(answer),
 }));
 const table = new Map(infos.map(info => [info.name.toLowerCase(), info]));
 const names = Object.keys(contexts);
