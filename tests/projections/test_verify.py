@@ -1,7 +1,7 @@
 """The verifier finds what SQL did to a view: every cell, every row that is missing, every row that was added."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 import pytest
@@ -10,7 +10,7 @@ from domain.envelope import Recorded
 from infra.pool import Pool
 from projections.catalogue import VIEWS
 from projections.projector import Projector
-from projections.table import Column, Table, View
+from projections.table import Column, Table
 from projections.verify import Difference, verify_run, verify_store
 from tests.domain.world import World
 from tests.projections.histories import history, seed_of_all_tables
@@ -60,11 +60,9 @@ async def test_every_cell_that_sql_changes_is_found(projected: World, pool: Pool
     for view, table, column in CELLS:
         changed = OTHER[column.sql].format(column=column.name)
         place = f"(SELECT ctid FROM views.{table.name} LIMIT 1)"
-        async with pool.connection() as connection:
-            await connection.execute(f"CREATE TABLE saved AS TABLE views.{table.name}".encode())
-        assert await execute(pool, f'UPDATE views.{table.name} SET "{column.name}" = {changed} WHERE ctid = {place}') == 1
-        found = (await verify_store(pool.connection, projected.store, (view,))).differences
-        await restore(pool, table)
+        async with put_back(pool, table):
+            assert await execute(pool, f'UPDATE views.{table.name} SET "{column.name}" = {changed} WHERE ctid = {place}') == 1
+            found = (await verify_store(pool.connection, projected.store, (view,))).differences
         assert found, f"{table.name}.{column.name}"
         assert {(each.view, each.table) for each in found} == {(view.name, table.name)}
         if column.name in table.key:
@@ -74,28 +72,33 @@ async def test_every_cell_that_sql_changes_is_found(projected: World, pool: Pool
             assert found[0].expected != found[0].found
 
 
-async def restore(pool: Pool, table: Table) -> None:
-    """Put back what was saved."""
+@asynccontextmanager
+async def put_back(pool: Pool, table: Table) -> AsyncIterator[None]:
+    """What the block does to a table is undone at its end."""
+    await execute(pool, f"CREATE TABLE saved AS TABLE views.{table.name}")
+    yield
     await execute(pool, f"TRUNCATE views.{table.name}")
     await execute(pool, f"INSERT INTO views.{table.name} SELECT * FROM saved")
     await execute(pool, "DROP TABLE saved")
 
 
-@pytest.mark.parametrize(("view", "table"), TABLES, ids=[table.name for _, table in TABLES])
-async def test_a_removed_row_is_found(view: View, table: Table, projected: World, pool: Pool) -> None:
-    """The difference shows the row that the log makes."""
-    await execute(pool, f"DELETE FROM views.{table.name} WHERE ctid = (SELECT ctid FROM views.{table.name} LIMIT 1)")
-    (found,) = (await verify_store(pool.connection, projected.store, ALL)).differences
-    assert (found.view, found.table, found.column, found.found) == (view.name, table.name, None, None)
-    assert found.expected["tenant" if "tenant" in found.expected else "run_id"]
+async def test_a_removed_row_is_found(projected: World, pool: Pool) -> None:
+    """Of every table: the difference shows the row that the log makes."""
+    for view, table in TABLES:
+        async with put_back(pool, table):
+            await execute(pool, f"DELETE FROM views.{table.name} WHERE ctid = (SELECT ctid FROM views.{table.name} LIMIT 1)")
+            (found,) = (await verify_store(pool.connection, projected.store, ALL)).differences
+        assert (found.view, found.table, found.column, found.found) == (view.name, table.name, None, None)
+        assert found.expected["tenant" if "tenant" in found.expected else "run_id"]
 
 
-@pytest.mark.parametrize(("view", "table"), TABLES, ids=[table.name for _, table in TABLES])
-async def test_an_added_row_is_found(view: View, table: Table, projected: World, pool: Pool) -> None:
-    """A row whose key no event names, a copy of a real one in all else."""
-    await execute(pool, copy_of_a_row(table))
-    (found,) = (await verify_store(pool.connection, projected.store, ALL)).differences
-    assert (found.view, found.table, found.column, found.expected) == (view.name, table.name, None, None)
+async def test_an_added_row_is_found(projected: World, pool: Pool) -> None:
+    """In every table: a row whose key no event names, a copy of a real one in all else."""
+    for view, table in TABLES:
+        async with put_back(pool, table):
+            await execute(pool, copy_of_a_row(table))
+            (found,) = (await verify_store(pool.connection, projected.store, ALL)).differences
+        assert (found.view, found.table, found.column, found.expected) == (view.name, table.name, None, None)
 
 
 def copy_of_a_row(table: Table, where: str = "true") -> str:
@@ -131,25 +134,28 @@ async def test_each_run_of_a_sound_store_is_clean(projected: World, pool: Pool) 
         assert verified.rows > 0
 
 
-@pytest.mark.parametrize(("view", "table"), TABLES, ids=[table.name for _, table in TABLES])
-async def test_verifying_a_run_finds_its_removed_rows(view: View, table: Table, projected: World, pool: Pool) -> None:
+async def test_verifying_a_run_finds_its_removed_rows(projected: World, pool: Pool) -> None:
     """Whatever table rows of the run are taken from, as far as it has some there; a row that is nobody's is not its matter."""
     run = busiest_run(projected)
-    where = "true" if table.scope is None else f"\"{table.scope}\" = '{run}'"
-    removed = await execute(pool, f"DELETE FROM views.{table.name} WHERE {where}")
-    found = await check_run(projected, pool, run)
-    assert {(each.view, each.table, each.found) for each in found} <= {(view.name, table.name, None)}
-    assert bool(found) == bool(removed and (table.scope is not None or table.name in NAMED_BY_RUNS))
+    for view, table in TABLES:
+        where = "true" if table.scope is None else f"\"{table.scope}\" = '{run}'"
+        async with put_back(pool, table):
+            removed = await execute(pool, f"DELETE FROM views.{table.name} WHERE {where}")
+            found = await check_run(projected, pool, run)
+        assert {(each.view, each.table, each.found) for each in found} <= {(view.name, table.name, None)}
+        assert bool(found) == bool(removed and (table.scope is not None or table.name in NAMED_BY_RUNS)), table.name
 
 
-@pytest.mark.parametrize(("view", "table"), OF_RUNS, ids=[table.name for _, table in OF_RUNS])
-async def test_verifying_a_run_finds_an_added_row_that_claims_it(view: View, table: Table, projected: World, pool: Pool) -> None:
+async def test_verifying_a_run_finds_an_added_row_that_claims_it(projected: World, pool: Pool) -> None:
     """No event of the run names the row, but the row names the run."""
     run = busiest_run(projected)
-    await execute(pool, copy_of_a_row(table))
-    await execute(pool, f'UPDATE views.{table.name} SET "{table.scope}" = \'{run}\' WHERE "{table.key[0]}" = {OTHER[key_type(table)]}')
-    (found,) = await check_run(projected, pool, run)
-    assert (found.view, found.table, found.expected) == (view.name, table.name, None)
+    for view, table in OF_RUNS:
+        async with put_back(pool, table):
+            await execute(pool, copy_of_a_row(table))
+            claim = f'"{table.scope}" = \'{run}\' WHERE "{table.key[0]}" = {OTHER[key_type(table)]}'
+            await execute(pool, f"UPDATE views.{table.name} SET {claim}")
+            (found,) = await check_run(projected, pool, run)
+        assert (found.view, found.table, found.expected) == (view.name, table.name, None)
 
 
 def key_type(table: Table) -> str:
