@@ -4,6 +4,7 @@ A line ends with LF, CR LF or CR, as in GitHub's runner. A line without an end i
 memory beyond a bound; where it is cut is decided by the caller, who knows which texts must stay whole.
 """
 
+from codecs import utf_8_decode
 from collections.abc import Callable
 
 LINE_CHARACTERS_MAX = 32 * 1024
@@ -28,12 +29,12 @@ class LineSplitter:
         lines = self.lines(data[:end])
         bound = LINE_CHARACTERS_MAX + self.slack()
         if len(self.rest) > bound:
-            text = self.rest.decode("utf-8", "surrogateescape")
+            text, used = utf_8_decode(self.rest, "surrogateescape", False)  # the start of a character waits for its end
             while len(text) > bound:
                 at = self.cut(text, LINE_CHARACTERS_MAX)
                 lines.append(clean(text[:at]))
                 text = text[at:]
-            self.rest = text.encode("utf-8", "surrogateescape")
+            self.rest = text.encode("utf-8", "surrogateescape") + self.rest[used:]
         return lines
 
     def end(self) -> list[str]:

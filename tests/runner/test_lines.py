@@ -3,7 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from runner.lines import LineSplitter
+import pytest
+
+from runner.lines import LINE_CHARACTERS_MAX, LineSplitter
 from runner.masking import Masker
 from runner.step_output import StepOutput
 
@@ -45,6 +47,17 @@ def test_lines_do_not_depend_on_where_the_bytes_are_cut() -> None:
             data = data[size:]
         assert found + fed.end() == expected
         assert expected[-1] == "rest"
+
+
+@pytest.mark.parametrize("text", ["\u00fc", "\u20ac", "\U0001f600"])
+def test_a_piece_of_a_long_line_never_ends_inside_of_a_character(text: str) -> None:
+    """Wherever the line is cut because of its length, and wherever in a character the chunk ends that makes it too long."""
+    character = text.encode()
+    for before in range(LINE_CHARACTERS_MAX - 6, LINE_CHARACTERS_MAX + 2):
+        for cut in range(1, len(character) + 1):
+            made = splitter()
+            pieces = made.feed(b"a" * before + character[:cut]) + made.feed(character[cut:] + b"b" * 9) + made.end()
+            assert "".join(pieces) == "a" * before + text + "b" * 9, (before, cut)
 
 
 def test_a_line_that_ends_with_a_carriage_return_is_there_at_once() -> None:
