@@ -127,7 +127,7 @@ class Subscribers:
                 async with self._outbox.turn() as turn, asyncio.TaskGroup() as tasks:
                     await self._serve(turn, tasks)
             except* StoreUnavailable as errors:
-                log.warning("nothing is sent to subscribers for now: %s", errors.exceptions[0])
+                log.warning("subscribers wait until the store answers: %s", errors.exceptions[0])
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _serve(self, turn: Turn, tasks: asyncio.TaskGroup) -> None:

@@ -53,7 +53,7 @@ async def _with_tree(place: Place, key: object) -> Figures:
         lambda: connect(url, session_name("bench")),
         feed.wakeup.after,
         outside,
-        lambda: key,  # type: ignore[arg-type, return-value]  # a SigningKey
+        lambda: key,
         is_signed,
         events_max=defaults.checkpoint_events,
         seconds_max=defaults.checkpoint_seconds,

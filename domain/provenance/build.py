@@ -129,8 +129,8 @@ def gather(log: Streams, job: UUID) -> Facts | Refusal:
     )
 
 
-def _none(message: str, help: str = "") -> Refusal:  # noqa: A002 - see Refusal
-    return Refusal("no_provenance", message, state="done", help=help)
+def _none(message: str, hint: str = "") -> Refusal:
+    return Refusal("no_provenance", message, state="done", help=hint)
 
 
 def _of_attempt(events: Iterable[Recorded], kind: type[E], created: j.JobCreated) -> list[E]:

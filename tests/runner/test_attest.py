@@ -11,7 +11,7 @@ from runner import attest
 from runner.attest import AttestError, Named, read_lines
 from runner.effects import sha256
 
-SPACE = Path("/work/pay/pay")
+SPACE = Path("/workspace/pay/pay")
 
 
 async def test_a_step_attests_files_by_name_and_the_runner_takes_their_digests(bench: Any) -> None:
@@ -60,11 +60,11 @@ async def test_a_secret_in_a_files_name_is_masked(bench: Any) -> None:
 
 def test_lines_name_files_of_the_workspace_or_elsewhere() -> None:
     """A name is the path within the workspace; what lies outside goes by its last part."""
-    text = "dist/../a.txt\n\nfile:///work/pay/pay/b%20c\n  /tmp/x/out.bin  \n"
+    text = "dist/../a.txt\n\nfile:///workspace/pay/pay/b%20c\n  /elsewhere/out.bin  \n"
     assert read_lines(text, SPACE) == [
         Named("a.txt", SPACE / "a.txt"),
         Named("b c", SPACE / "b c"),
-        Named("out.bin", Path("/tmp/x/out.bin")),
+        Named("out.bin", Path("/elsewhere/out.bin")),
     ]
     with pytest.raises(AttestError, match=r"line 1: .*another machine"):
         read_lines("file://elsewhere/x", SPACE)
